@@ -1,0 +1,30 @@
+# make demo: set-up, then the main job on simulated tissue; make test: set-up, then the tests.
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: demo test lint clean
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv -c constraints.txt
+	UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" UV_LINK_MODE=copy $(BIN)/uv pip install --quiet \
+		--python $(BIN)/python --compile-bytecode -e '.[dev]' -c constraints.txt
+	touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/c2lst simulate -o demo/slide
+	$(BIN)/c2lst run demo/slide -o demo/run --preset tiny
+	@echo "open demo/run/report.html in a browser"
+
+test: $(VENV)/ready lint
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) demo

@@ -1,0 +1,63 @@
+"""What is installed, which device will be used, what is missing for which feature."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+CORE = ("torch", "diffusers", "accelerate", "transformers", "anndata", "numpy", "scikit-learn")
+EXTRAS = {
+    "scanpy": "opening predictions with sc.pl.spatial",
+    "squidpy": "opening predictions with sq.pl.spatial_scatter",
+}
+
+
+def show() -> None:
+    """Print the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from c2lst import __version__
+
+    table = Table(title=f"c2lst {__version__}", show_header=False)
+    table.add_row("system", f"{platform.platform()}, Python {platform.python_version()}")
+    table.add_row("device", _device())
+    table.add_row("cores, memory", f"{os.cpu_count()}, {_memory()}")
+    table.add_row("free disk here", f"{shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB")
+    for name in CORE:
+        table.add_row(name, _version(name) or "[red]missing[/]: install c2lst again")
+    for name, use in EXTRAS.items():
+        table.add_row(name, _version(name) or f"not installed; only for {use}")
+    Console().print(table)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _device() -> str:
+    import torch
+
+    from c2lst.diffusion.weights import best_device
+
+    device = best_device()
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory / 1e9
+        return f"{torch.cuda.get_device_name(device)}, {memory:.0f} GB"
+    if device.type == "mps":
+        return "Apple GPU (mps)"
+    return f"CPU, {torch.get_num_threads()} threads; the preset `paper` needs a GPU"
+
+
+def _memory() -> str:
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return "memory unknown"
+    return f"{total / 1e9:.0f} GB"

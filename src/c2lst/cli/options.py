@@ -1,0 +1,53 @@
+"""Options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from c2lst.errors import InputError
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]
+SectionFolder = Annotated[Path, typer.Argument(metavar="SECTION", help="Folder of the section.")]
+SectionName = Annotated[
+    str | None, typer.Option(help="Which section, where the folder holds several.")
+]
+Central = Annotated[Path, typer.Option(help="Folder of the central model.")]
+SplitFile = Annotated[Path, typer.Option("--split", help="Split, as JSON.")]
+Fraction = Annotated[float | None, typer.Option(help="Share of spots that are sequenced.")]
+Scheme = Annotated[str | None, typer.Option(help="random, buffered or blocks.")]
+Preset = Annotated[str, typer.Option(help="tiny, small or paper.")]
+Config = Annotated[Path | None, typer.Option(help="TOML file that changes the preset.")]
+Seed = Annotated[int | None, typer.Option(help="One seed for everything.")]
+Mpp = Annotated[float | None, typer.Option(help="µm per px, instead of what the spot pitch says.")]
+GeneList = Annotated[
+    Path | None, typer.Option("--genes", help="Text file with one gene of the panel a line.")
+]
+
+
+def read_genes(path: Path | None) -> tuple[str, ...] | None:
+    """Read a gene list, one name a line; blank lines and ``#`` comments are skipped."""
+    if path is None:
+        return None
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, "is no readable text file", expected="one gene a line") from error
+    names = [line.split("#")[0].strip() for line in lines]
+    genes = tuple(name for name in names if name)
+    if not genes:
+        raise InputError(path, "names no gene", expected="one gene a line")
+    return genes
+
+
+def scratch(output: Path) -> Path:
+    """Return the folder of the checkpoints of a result that is being made."""
+    return output.parent / f".{output.name}.work"
+
+
+def clear_scratch(output: Path) -> None:
+    """Remove the checkpoints of a result that is complete."""
+    shutil.rmtree(scratch(output), ignore_errors=True)

@@ -1,0 +1,27 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def show_metrics(path: Path) -> None:
+    """Print the metrics of the held-out spots, the best error first."""
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+    metrics = pd.read_csv(path).sort_values("mae", kind="stable")
+    table = Table(title="spots that were not sequenced (log1p of counts per 10,000)")
+    for name in ("method", "MAE", "95 % interval", "Pearson", "skill vs median"):
+        table.add_column(name, justify="left" if name == "method" else "right")
+    for row in metrics.itertuples():
+        table.add_row(
+            str(row.method),
+            f"{row.mae:.4f}",
+            f"{row.mae_low:.4f}-{row.mae_high:.4f}",
+            f"{row.pearson:.3f}",
+            f"{row.skill:+.1%}",
+            style="bold" if str(row.method).startswith("c2lst") else None,
+        )
+    Console().print(table)

@@ -1,0 +1,117 @@
+"""The noise process and the loss of a denoiser.
+
+Forward process (paper Eq. 1-2): x_t = α_t x_0 + σ_t ε with α_t² + σ_t² = 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from diffusers import DDPMScheduler
+
+
+@dataclass(frozen=True)
+class NoiseProcess:
+    """Noise schedule, prediction target and loss weight.
+
+    Parameters
+    ----------
+    steps
+        Number of noise levels T. The paper leaves T open; 1000 is ours.
+    schedule
+        Name of diffusers' β schedule; ``squaredcos_cap_v2`` is the cosine schedule. Open in the
+        paper.
+    prediction
+        What the network predicts: ``epsilon`` (the paper, Eq. 6) or ``v_prediction``
+        (v = α ε - σ x_0), which has no singularity at the first sampling step.
+    min_snr_gamma
+        γ of the min-SNR loss weight (5 in the paper).
+    """
+
+    steps: int = 1000
+    schedule: str = "squaredcos_cap_v2"
+    prediction: Literal["epsilon", "v_prediction"] = "epsilon"
+    min_snr_gamma: float = 5.0
+
+    def scheduler(self) -> DDPMScheduler:
+        """Return the process as a diffusers scheduler, clipping the predicted x_0 to the data."""
+        from diffusers import DDPMScheduler
+
+        return DDPMScheduler(**self.config(), clip_sample=True)
+
+    def config(self) -> dict[str, Any]:
+        """Return what every diffusers scheduler of this process is made with."""
+        return {
+            "num_train_timesteps": self.steps,
+            "beta_schedule": self.schedule,
+            "prediction_type": self.prediction,
+            "timestep_spacing": "trailing",
+        }
+
+    def alphas_sigmas(self) -> tuple[Tensor, Tensor]:
+        """Return α_t and σ_t for t = 0 … T-1, each of shape ``(T,)``."""
+        cumulative = self.scheduler().alphas_cumprod
+        return cumulative.sqrt(), (1 - cumulative).sqrt()
+
+
+class DenoisingLoss:
+    """Draw noise levels and noise for clean images; score a network's prediction.
+
+    The loss per image is the mean squared error of the predicted target times the min-SNR weight
+    min(SNR, γ)/SNR for noise prediction, which is min(SNR, γ)/(SNR + 1) for velocity: the same
+    weight on the error of x_0.
+    """
+
+    def __init__(self, process: NoiseProcess) -> None:
+        self.process = process
+        self.alphas, self.sigmas = process.alphas_sigmas()
+        snr = (self.alphas / self.sigmas) ** 2
+        shift = 1.0 if process.prediction == "v_prediction" else 0.0
+        self.weights = snr.clamp(max=process.min_snr_gamma) / (snr + shift)
+
+    def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Return x_t for images of shape ``(B, C, H, W)`` and time steps ``(B,)``."""
+        alpha, sigma = self._at(timesteps, clean)
+        return alpha * clean + sigma * noise
+
+    def __call__(self, output: Tensor, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Return the weighted squared error per image, shape ``(B,)``."""
+        if self.process.prediction == "v_prediction":
+            alpha, sigma = self._at(timesteps, clean)
+            target = alpha * noise - sigma * clean
+        else:
+            target = noise
+        error = (output.float() - target).square().mean(dim=(1, 2, 3))
+        return error * self.weights.to(error.device)[timesteps]
+
+    def _at(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (-1, 1, 1, 1)
+        alpha = self.alphas.to(like.device)[timesteps].view(shape)
+        return alpha, self.sigmas.to(like.device)[timesteps].view(shape)
+
+
+def to_unit_range(images: Tensor) -> Tensor:
+    """Map uint8 RGB images ``(B, H, W, 3)`` to floats in [-1, 1] of shape ``(B, 3, H, W)``."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Map floats in [-1, 1] of shape ``(B, 3, H, W)`` to uint8 RGB images ``(B, H, W, 3)``."""
+    scaled = ((images.float().clamp(-1, 1) + 1) * 127.5).round()
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def dihedral(images: Tensor, choice: Tensor) -> Tensor:
+    """Turn and mirror each square image ``(B, C, H, W)`` by one of eight ways, ``choice`` (B,)."""
+    turned = torch.empty_like(images)
+    for way in range(8):
+        chosen = choice == way
+        if chosen.any():
+            some = torch.rot90(images[chosen], way % 4, dims=(2, 3))
+            turned[chosen] = some.flip(3) if way >= 4 else some
+    return turned

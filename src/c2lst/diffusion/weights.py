@@ -1,0 +1,63 @@
+"""Weights on disk and on devices: strict loading, content hash, choice of device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from c2lst.errors import InputError
+from c2lst.storage import hash_arrays
+
+
+def best_device() -> torch.device:
+    """Return the accelerator if there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 of all weights of a model: names, shapes and values."""
+    return hash_arrays({k: v.detach().cpu().numpy() for k, v in model.state_dict().items()})
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors file.
+
+    Raises
+    ------
+    InputError
+        If it is missing or is no safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise InputError(
+            path,
+            "no such file",
+            expected="weights in safetensors format",
+            remedy="pickled weights (.bin, .pt) are not read; convert them first",
+        )
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError) as error:
+        raise InputError(path, f"is no safetensors file ({error})") from error
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load weights and refuse any that is missing, unexpected or of another shape."""
+    saved, own = read_tensors(path), model.state_dict()
+    odd = sorted(set(saved) ^ set(own))
+    odd += [k for k in own if k in saved and own[k].shape != saved[k].shape]
+    if odd:
+        state = "unexpected" if odd[0] not in own else "missing"
+        state = "of another shape" if odd[0] in own and odd[0] in saved else state
+        raise InputError(
+            path, f"weight {odd[0]!r} is {state}", remedy="use the config.json it was saved with"
+        )
+    model.load_state_dict(saved)

@@ -1,0 +1,1 @@
+"""Judge predictions and synthetic images."""

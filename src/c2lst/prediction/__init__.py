@@ -1,0 +1,1 @@
+"""Predict expression at spots that were not sequenced: baselines, networks, Gaussian process."""

@@ -1,0 +1,102 @@
+"""Write the report: one HTML page, no external request, the same bytes from the same run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from c2lst.errors import InputError
+from c2lst.progress import logger
+from c2lst.report.artefacts import RunArtefacts, read_artefacts
+from c2lst.storage import whole_file
+
+FILE_NAME = "report.html"
+LARGEST_MB = 15
+
+
+def write_report(run: Path, output: Path | None = None) -> Path:
+    """Write a run's report as one self-contained HTML page.
+
+    Parameters
+    ----------
+    run
+        A run's folder, evaluated at least.
+    output
+        Where to write; ``run/report.html`` by default.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If the folder is no run, a file is damaged, or a stage that the page needs is not complete.
+    """
+    artefacts = read_artefacts(Path(run))
+    target = Path(output) if output is not None else artefacts.run / FILE_NAME
+    if target.is_dir():
+        raise InputError(target, "is a folder", expected="a file name such as report.html")
+    page = render(artefacts)
+    megabytes = len(page.encode("utf-8")) / 1e6
+    if megabytes > LARGEST_MB:
+        logger.warning("the report is large: %.0f MB", megabytes)
+    with whole_file(target) as partial:
+        partial.write_text(page, encoding="utf-8")
+    return target
+
+
+def render(artefacts: RunArtefacts) -> str:
+    """Return the page as text."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("c2lst.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(content(artefacts))
+
+
+def content(artefacts: RunArtefacts) -> dict[str, Any]:
+    """Gather everything that the template shows."""
+    from c2lst.report import pictures, tables, verdict
+    from c2lst.report.wording import EXPRESSION_UNIT
+
+    genes = pictures.gene_panels(artefacts)
+    kinds = ("best predicted", "median", "worst predicted")
+    shown = [next((g for g in genes if g.reason == kind), None) for kind in kinds]
+    first = [panel for panel in shown if panel is not None]
+    rest = [panel for panel in genes if panel not in first]
+    return {
+        "name": artefacts.name,
+        "unit": EXPRESSION_UNIT,
+        "judgement": verdict.judge(artefacts),
+        "central": verdict.central_sentence(artefacts),
+        "cards": tables.cards(artefacts),
+        "warnings": tables.warnings(artefacts),
+        "notes": [str(note) for note in artefacts.manifest.get("notes") or ()],
+        "slide": pictures.slide_panel(artefacts),
+        "patches": pictures.patch_panel(artefacts),
+        "first_genes": first,
+        "more_genes": sorted(rest, key=lambda panel: _RANK.get(panel.reason, 9)),
+        "methods": tables.method_table(artefacts),
+        "scatters": pictures.scatters(artefacts),
+        "other_columns": artefacts.other_columns,
+        "stages": tables.stage_rows(artefacts),
+        "provenance": tables.provenance(artefacts),
+        "files": tables.file_rows(artefacts),
+        "limits": tables.limits(artefacts),
+        "run": artefacts.run.name,
+    }
+
+
+_RANK = {
+    "strongest spatial pattern": 0,
+    "best predicted": 1,
+    "median": 2,
+    "worst predicted": 3,
+}

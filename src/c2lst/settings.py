@@ -1,0 +1,246 @@
+"""Presets of a whole run, and what a TOML file or the command line changes in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from c2lst.central import CentralSettings
+from c2lst.data.split import Scheme
+from c2lst.diffusion.noise import NoiseProcess
+from c2lst.diffusion.trainer import TrainSettings
+from c2lst.diffusion.unet import UNetShape
+from c2lst.errors import InputError
+from c2lst.local import AdapterSettings, SynthesisSettings
+from c2lst.prediction.predictor import PredictorSettings
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything that shapes the result of a run, apart from its input.
+
+    Parameters
+    ----------
+    preset
+        Name of the preset that the rest started from.
+    seed
+        One seed for split, training, synthesis and evaluation.
+    fraction, scheme
+        Share of spots that are sequenced and how they are chosen
+        (:class:`~c2lst.data.split.SpotSplit`).
+    genes
+        Size of the panel: the genes of highest mean in the training spots (paper: 250).
+    patch_um
+        Side of a patch in µm (paper: 112).
+    central, adapter, synthesis, prediction
+        Settings of the stages.
+    """
+
+    preset: str
+    central: CentralSettings
+    adapter: AdapterSettings
+    synthesis: SynthesisSettings
+    prediction: PredictorSettings
+    seed: int = 0
+    fraction: float = 0.25
+    scheme: str = "random"
+    genes: int = 250
+    patch_um: float = 112.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction < 1:
+            raise InputError(
+                "settings", "fraction", found=self.fraction, expected="a share between 0 and 1"
+            )
+        if self.scheme not in get_args(Scheme):
+            raise InputError(
+                "settings", "scheme", found=self.scheme, expected=" or ".join(get_args(Scheme))
+            )
+        if self.genes < 2:
+            raise InputError("settings", "genes", found=self.genes, expected="at least 2")
+
+    def seeded(self) -> RunSettings:
+        """Give the seed of the run to every stage."""
+
+        def with_seed(training: TrainSettings) -> TrainSettings:
+            return dataclasses.replace(training, seed=self.seed)
+
+        return dataclasses.replace(
+            self,
+            central=dataclasses.replace(self.central, training=with_seed(self.central.training)),
+            adapter=dataclasses.replace(self.adapter, training=with_seed(self.adapter.training)),
+            synthesis=dataclasses.replace(self.synthesis, seed=self.seed),
+            prediction=dataclasses.replace(self.prediction, seed=self.seed),
+        )
+
+
+def _tiny() -> RunSettings:
+    """Minutes on two cores: 32 px patches, for the simulated tissue and for a first look."""
+    return RunSettings(
+        preset="tiny",
+        central=CentralSettings(
+            UNetShape(size=32, widths=(32, 64, 96, 128), layers=1, groups=16),
+            NoiseProcess(prediction="v_prediction"),
+            TrainSettings(
+                steps=700,
+                batch_size=32,
+                learning_rate=8e-4,
+                schedule="cosine",
+                ema_decay=0.995,
+                precision="bf16",
+            ),
+        ),
+        adapter=AdapterSettings(
+            TrainSettings(
+                steps=400,
+                batch_size=32,
+                learning_rate=1e-3,
+                schedule="cosine",
+                ema_decay=0.99,
+                precision="bf16",
+            ),
+            width=64,
+        ),
+        synthesis=SynthesisSettings(per_spot=5, guidance=2.0, sampler="fast", batch_size=125),
+        prediction=PredictorSettings(network="resnet-tiny"),
+    )
+
+
+def _small() -> RunSettings:
+    """Under an hour on two cores: 48 px patches of a real slide."""
+    return RunSettings(
+        preset="small",
+        central=CentralSettings(
+            UNetShape(size=48, widths=(48, 96, 144, 192), layers=1, groups=16),
+            NoiseProcess(prediction="v_prediction"),
+            TrainSettings(
+                steps=2000,
+                batch_size=24,
+                learning_rate=4e-4,
+                schedule="cosine",
+                ema_decay=0.998,
+                precision="bf16",
+                checkpoint_every=100,
+            ),
+        ),
+        adapter=AdapterSettings(
+            TrainSettings(
+                steps=500,
+                batch_size=24,
+                learning_rate=5e-4,
+                schedule="cosine",
+                ema_decay=0.99,
+                precision="bf16",
+                checkpoint_every=100,
+            ),
+            width=64,
+        ),
+        synthesis=SynthesisSettings(per_spot=5, guidance=2.0, sampler="fast"),
+        prediction=PredictorSettings(network="resnet-tiny"),
+    )
+
+
+def _paper() -> RunSettings:
+    """The paper's stated settings (§2.5); for accelerators. 64 px is our choice, open there."""
+    return RunSettings(
+        preset="paper",
+        central=CentralSettings(
+            UNetShape(size=64, widths=(64, 128, 256, 512), layers=2, groups=32),
+            NoiseProcess(prediction="epsilon"),
+            TrainSettings(
+                steps=200_000,
+                batch_size=256,
+                micro_batch=64,
+                learning_rate=1e-4,
+                ema_decay=0.999,
+                checkpoint_every=1000,
+            ),
+        ),
+        adapter=AdapterSettings(
+            TrainSettings(
+                steps=10_000,
+                batch_size=32 * 8,
+                micro_batch=32,
+                learning_rate=1e-4,
+                ema_decay=0.999,
+                checkpoint_every=500,
+            ),
+            null_probability=0.5,
+            components=0,
+        ),
+        synthesis=SynthesisSettings(per_spot=10, guidance=3.0, sampler="paper"),
+        prediction=PredictorSettings(network="resnet-50"),
+    )
+
+
+PRESETS = {"tiny": _tiny, "small": _small, "paper": _paper}
+
+
+def load_settings(
+    preset: str, config: Path | None = None, options: Mapping[str, Any] | None = None
+) -> RunSettings:
+    """Combine a preset, a TOML file and options; the later wins over the earlier.
+
+    Parameters
+    ----------
+    preset
+        ``tiny``, ``small`` or ``paper``.
+    config
+        TOML file whose tables and keys are the fields of :class:`RunSettings`.
+    options
+        From the command line; values of ``None`` are options that were not given.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown or a value is of the wrong type.
+    """
+    if preset not in PRESETS:
+        raise InputError("settings", "preset", found=preset, expected=" or ".join(PRESETS))
+    settings = PRESETS[preset]()
+    if config is not None:
+        settings = _override(settings, _read_toml(config), str(config))
+    given = {k: v for k, v in (options or {}).items() if v is not None}
+    return _override(settings, given, "command line").seeded()
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(path, "no such file", expected="a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise InputError(path, f"is not readable TOML ({error})") from error
+
+
+def _override(settings: Any, changes: Mapping[str, Any], where: str) -> Any:
+    """Replace fields of nested dataclasses, refusing unknown names and wrong types."""
+    known = {f.name for f in dataclasses.fields(settings)}
+    replaced = {}
+    for name, value in changes.items():
+        if name not in known or name == "preset":
+            raise InputError(
+                where, f"unknown setting {name!r}", expected=", ".join(sorted(known - {"preset"}))
+            )
+        current = getattr(settings, name)
+        if dataclasses.is_dataclass(current):
+            if not isinstance(value, Mapping):
+                raise InputError(where, name, found=value, expected=f"a table [{name}]")
+            replaced[name] = _override(current, value, where)
+        else:
+            replaced[name] = _like(current, value, f"setting {name!r}", where)
+    return dataclasses.replace(settings, **replaced)
+
+
+def _like(current: object, value: object, name: str, where: str) -> object:
+    if isinstance(current, tuple) and isinstance(value, list):
+        return tuple(value)
+    if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if current is not None and type(value) is not type(current):
+        raise InputError(where, name, found=repr(value), expected=type(current).__name__)
+    return value

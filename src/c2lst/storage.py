@@ -1,0 +1,159 @@
+"""Files that appear whole or not at all, JSON with checked keys, and content hashes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from c2lst.errors import InputError
+
+
+@contextlib.contextmanager
+def _readable_os_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(
+                path, "the disk is full", remedy="free some space and run the same command again"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise InputError(
+                path, "cannot be written", remedy="choose an output folder that you may write to"
+            ) from error
+        raise
+
+
+@contextlib.contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; it takes that name only if the block succeeds.
+
+    The temporary name keeps the suffix, since some writers choose their format by it.
+
+    Raises
+    ------
+    InputError
+        If the disk is full or the folder cannot be written to.
+    """
+    path = Path(path)
+    with _readable_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
+        )
+        os.close(handle)
+        partial = Path(name)
+        try:
+            yield partial
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            # mkstemp makes private files; a result is as readable as any other file.
+            partial.chmod(0o666 & ~_umask())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_directory(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``; it takes that name only if the block succeeds.
+
+    A folder that already has the name is replaced, and is gone only once the new one is complete.
+    """
+    path = Path(path)
+    with _readable_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            yield partial
+            partial.chmod(0o777 & ~_umask())
+            if path.exists():
+                retired = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+                path.replace(retired / path.name)
+                partial.replace(path)
+                shutil.rmtree(retired)
+            else:
+                partial.replace(path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
+    """Write ``value`` as indented JSON, whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=2, default=_plain) + "\n", encoding="utf-8")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not written to JSON")
+
+
+def read_json(path: str | Path, *, required: Iterable[str] = ()) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is not a JSON object, or lacks a key of ``required``.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(path, "no such file", expected="a JSON file")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(path, f"is not readable JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise InputError(path, "wrong JSON", found=type(value).__name__, expected="an object")
+    missing = sorted(set(required) - set(value))
+    if missing:
+        raise InputError(path, f"key {missing[0]!r} is missing", found=", ".join(sorted(value)))
+    return value
+
+
+def hash_file(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def hash_strings(values: Iterable[str]) -> str:
+    """SHA-256 of a sequence of strings, which depends on their order and boundaries."""
+    digest = hashlib.sha256()
+    for value in values:
+        encoded = value.encode("utf-8")
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of named arrays: names, types, shapes and values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,88 @@
+"""From one slide to a map: the whole job as a row of resumable stages."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from c2lst.errors import InputError
+
+if TYPE_CHECKING:
+    from c2lst.settings import RunSettings
+
+
+def run(
+    source: str | Path,
+    output: str | Path,
+    settings: RunSettings,
+    *,
+    section: str | None = None,
+    central: str | Path | None = None,
+    collection: str | Path | None = None,
+    genes: tuple[str, ...] | None = None,
+    mpp: float | None = None,
+    command: str = "c2lst.run",
+) -> Path:
+    """Carry one slide from its files to a report.
+
+    Parameters
+    ----------
+    source
+        The slide.
+    output
+        Folder of the results. One that holds an unfinished run of the same input and settings is
+        continued, and ends with the same numbers.
+    settings
+        From :func:`c2lst.settings.load_settings`.
+    section
+        Which section, where the source holds several.
+    central
+        A central model; without it one is pretrained on ``collection``, or on the slide's own
+        tissue outside the test spots.
+    collection
+        A folder of H&E patches.
+    genes
+        Genes of the panel.
+    mpp
+        µm per px, instead of what the spot pitch says.
+    command
+        How to repeat the run, for the manifest.
+
+    Returns
+    -------
+    pathlib.Path
+        The output folder.
+
+    Raises
+    ------
+    InputError
+        If any input cannot be used, or the folder holds something else.
+    """
+    from c2lst.workflow.rundir import RunDirectory
+    from c2lst.workflow.stages import RunInputs, run_stages
+
+    inputs = RunInputs(
+        _existing(source, "slide", parent=True),
+        section,
+        None if central is None else _existing(central, "central model"),
+        None if collection is None else _existing(collection, "collection"),
+        genes,
+        mpp,
+    )
+    named = {k: _plain(v) for k, v in dataclasses.asdict(inputs).items()}
+    directory = RunDirectory(Path(output), named, dataclasses.asdict(settings), command)
+    run_stages(directory, inputs, settings)
+    return directory.root
+
+
+def _existing(path: str | Path, what: str, *, parent: bool = False) -> Path:
+    """Make a path absolute; ``parent`` allows the name of a section inside a folder."""
+    found = Path(path).expanduser().absolute()
+    if not (found.exists() or (parent and found.parent.is_dir())):
+        raise InputError(found, f"no such {what}", remedy="check the path")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,306 @@
+"""The stages of a run: each reads artefacts of the ones before it and writes its own.
+
+Every stage takes its input from files, also in an uninterrupted run, so that a run that was killed
+and started again works on exactly the values that it would have had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from c2lst import __version__
+from c2lst.central import CentralModel
+from c2lst.data.collections import PatchCollection
+from c2lst.data.layout import read_h5ad
+from c2lst.data.preprocessing import Preprocessing
+from c2lst.data.readers import read
+from c2lst.data.section import Section
+from c2lst.data.split import SpotSplit
+from c2lst.data.synthetic import SyntheticPairs
+from c2lst.evaluation.expression import DEFAULT_METHOD, compare, evaluate
+from c2lst.local import LocalModel
+from c2lst.prediction.predictor import ExpressionPredictor, baseline_layers
+from c2lst.progress import logger
+from c2lst.report import write_report
+from c2lst.settings import RunSettings
+from c2lst.storage import whole_file
+from c2lst.workflow.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """What a run works on.
+
+    Parameters
+    ----------
+    source
+        The slide, in a layout that :func:`c2lst.data.readers.read` knows.
+    section
+        Which section, where the source holds several.
+    central
+        A central model to use.
+    collection
+        A folder of H&E patches to pretrain one on, where none is given.
+    genes
+        Genes of the panel, instead of those of highest mean.
+    mpp
+        µm per px of the slide image, instead of what the spot pitch says.
+    """
+
+    source: Path
+    section: str | None = None
+    central: Path | None = None
+    collection: Path | None = None
+    genes: tuple[str, ...] | None = None
+    mpp: float | None = None
+
+
+Summary = dict[str, Any]
+Stage = Callable[[RunDirectory, RunInputs, RunSettings], Summary]
+
+
+def read_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
+    """Read the slide and cut the patches of its spots."""
+    size = settings.central.shape.size
+    if inputs.central is not None:
+        size = CentralModel.load(inputs.central).size
+    section = read(
+        inputs.source,
+        section=inputs.section,
+        patch_um=settings.patch_um,
+        size=size,
+        mpp=inputs.mpp,
+    )
+    section.save(run.path("section"))
+    return {
+        "section": section.name,
+        "spots": len(section),
+        "genes": len(section.genes),
+        "mpp": section.mpp,
+        "patch_px": size,
+    }
+
+
+def split_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
+    """Choose the spots that count as sequenced."""
+    split = SpotSplit.draw(
+        _section(run), fraction=settings.fraction, scheme=settings.scheme, seed=settings.seed
+    )
+    split.save(run.path("split.json"))
+    return {name: len(getattr(split, name)) for name in ("train", "val", "test", "buffer")}
+
+
+def fit_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
+    """Fit gene panel, expression scale and stain to the training spots."""
+    section, split = _section(run), _split(run)
+    stain = None if inputs.central is None else CentralModel.load(inputs.central).stain
+    preprocessing = Preprocessing.fit(
+        section, split, n_genes=settings.genes, genes=inputs.genes, stain=stain
+    )
+    preprocessing.save(run.path("preprocessing.json"))
+    return {"genes": len(preprocessing.panel.genes), "stain": "central model" if stain else "slide"}
+
+
+def central_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
+    """Load the central model, or pretrain one."""
+    if inputs.central is not None:
+        model = CentralModel.load(inputs.central)
+        origin = f"loaded from {inputs.central.name}"
+    else:
+        model, origin = _pretrain(run, inputs, settings)
+        run.note(f"Central model: {origin}.")
+    model.save(run.path("central"))
+    return {"origin": origin, "hash": model.hash, "size": model.size}
+
+
+def _pretrain(
+    run: RunDirectory, inputs: RunInputs, settings: RunSettings
+) -> tuple[CentralModel, str]:
+    preprocessing = _preprocessing(run)
+    size = settings.central.shape.size
+    if inputs.collection is not None:
+        patches = PatchCollection.from_folder(
+            inputs.collection, size=size, patch_um=settings.patch_um
+        )
+        origin = f"pretrained on {len(patches)} patches of {inputs.collection.name}"
+        source_stain = None
+    else:
+        patches = PatchCollection.from_section_tissue(
+            _section(run), _split(run), size=size, patch_um=settings.patch_um
+        )
+        origin = (
+            f"pretrained on {len(patches)} patches of this slide's own tissue outside the test "
+            "spots, without their genes: no central model or collection was given"
+        )
+        source_stain = preprocessing.source_stain
+    model = CentralModel.pretrain(
+        patches,
+        settings.central,
+        patch_um=settings.patch_um,
+        stain=preprocessing.stain,
+        source_stain=source_stain,
+        directory=run.scratch("central"),
+    )
+    return model, origin
+
+
+def adapt_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
+    """Teach the central model to listen to the genes of the training spots."""
+    local = LocalModel.adapt(
+        CentralModel.load(run.path("central")),
+        _section(run),
+        _split(run),
+        _preprocessing(run),
+        settings.adapter,
+        directory=run.scratch("adapt"),
+    )
+    local.save(run.path("adapter"))
+    return {
+        "parameters": local.provenance["parameters"],
+        "final_loss": local.provenance["final_loss"],
+    }
+
+
+def synthesize_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
+    """Draw synthetic pairs from the profiles of the training spots."""
+    section = _section(run)
+    local = LocalModel.load(run.path("adapter"), CentralModel.load(run.path("central")))
+    pairs = local.synthesize(
+        section, _split(run), settings.synthesis, directory=run.scratch("synthesize")
+    )
+    pairs.save(run.path("synthetic"), section.name)
+    return {"pairs": len(pairs), "guidance_scale": pairs.guidance_scale, "sampler": pairs.sampler}
+
+
+def train_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
+    """Co-train the predictor on real and synthetic pairs, with its real-only twin."""
+    section, preprocessing = _section(run), _preprocessing(run)
+    images = preprocessing.images(section)
+    features = {"central": CentralModel.load(run.path("central")).encode(images)}
+    summaries = {}
+    for name, synthetic in (
+        ("predictor", SyntheticPairs.load(run.path("synthetic"))),
+        ("predictor_real_only", None),
+    ):
+        # The twin takes as many optimiser steps: more steps must not pass for better data.
+        predictor = ExpressionPredictor.fit(
+            section,
+            _split(run),
+            preprocessing,
+            synthetic=synthetic,
+            features=features,
+            settings=settings.prediction,
+            directory=run.scratch("train") / name,
+        )
+        predictor.save(run.path(name))
+        summaries[name] = predictor.summary
+    return summaries
+
+
+def predict_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
+    """Predict every spot of the slide."""
+    section, split, preprocessing = _section(run), _split(run), _preprocessing(run)
+    prediction = ExpressionPredictor.load(run.path("predictor")).predict(section)
+    twin = ExpressionPredictor.load(run.path("predictor_real_only")).predict(section)
+    methods = baseline_layers(section, split, preprocessing)
+    methods["predicted_real_only"] = twin.mean
+    if twin.network is not None:
+        methods["network_real_only"] = twin.network
+    predictions = prediction.to_anndata(
+        section,
+        preprocessing,
+        split,
+        methods=methods,
+        provenance={
+            "version": __version__,
+            "section": section.name,
+            "section_hash": section.content_hash,
+            "train_hash": split.train_hash,
+            "seed": settings.seed,
+        },
+    )
+    with whole_file(run.path("predictions.h5ad")) as partial:
+        predictions.write_h5ad(partial)
+    return {"spots": predictions.n_obs, "genes": predictions.n_vars}
+
+
+def evaluate_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
+    """Compare the predictions with the spots that were not sequenced."""
+    metrics = write_evaluation(run.path("predictions.h5ad"), run.root, seed=settings.seed)
+    default = metrics.loc[metrics["method"] == DEFAULT_METHOD].iloc[0]
+    return {"methods": len(metrics), "mae": default["mae"], "pearson": default["pearson"]}
+
+
+def write_evaluation(predictions: Path, directory: Path, *, seed: int = 0) -> pd.DataFrame:
+    """Score a predictions file into ``metrics.csv``, ``gene_metrics.csv``, ``comparisons.csv``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The metrics, one row per method.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or holds no held-out spot.
+    """
+    table = read_h5ad(predictions)
+    metrics, genes = evaluate(table, seed=seed)
+    for name, rows in (
+        ("metrics", metrics),
+        ("gene_metrics", genes),
+        ("comparisons", compare(table, seed=seed)),
+    ):
+        with whole_file(directory / f"{name}.csv") as partial:
+            rows.to_csv(partial, index=False, float_format="%.6g")
+    return metrics
+
+
+def report_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
+    """Draw the report from the artefacts."""
+    path = write_report(run.root)
+    return {"report": path.name, "megabytes": round(path.stat().st_size / 1e6, 2)}
+
+
+def _section(run: RunDirectory) -> Section:
+    return Section.load(run.path("section"))
+
+
+def _split(run: RunDirectory) -> SpotSplit:
+    return SpotSplit.load(run.path("split.json"))
+
+
+def _preprocessing(run: RunDirectory) -> Preprocessing:
+    return Preprocessing.load(run.path("preprocessing.json"))
+
+
+STAGE_FUNCTIONS: dict[str, Stage] = {
+    "read": read_stage,
+    "split": split_stage,
+    "fit": fit_stage,
+    "central": central_stage,
+    "adapt": adapt_stage,
+    "synthesize": synthesize_stage,
+    "train": train_stage,
+    "predict": predict_stage,
+    "evaluate": evaluate_stage,
+    "report": report_stage,
+}
+
+
+def run_stages(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> None:
+    """Do the stages that are not done yet, in order."""
+    for name, work in STAGE_FUNCTIONS.items():
+        if run.is_done(name):
+            logger.info("%-10s done before", name)
+            continue
+        logger.info("%-10s %s", name, (work.__doc__ or "").splitlines()[0])
+        with run.stage(name) as summary:
+            summary.update(work(run, inputs, settings))
+    run.finish()

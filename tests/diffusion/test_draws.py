@@ -1,0 +1,33 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from c2lst.diffusion.draws import Draws, mix_seed, seeded_normal
+
+
+@given(st.lists(st.integers(0, 63), min_size=1, max_size=8, unique=True), st.integers(0, 1000))
+def test_draws_depend_on_position_not_on_company(positions, step):
+    together = Draws(3, step, positions).normal((2,))
+    alone = torch.cat([Draws(3, step, [p]).normal((2,)) for p in positions])
+    assert torch.equal(together, alone)
+
+
+def test_streams_differ_by_seed_step_and_position():
+    values = {
+        float(Draws(seed, step, [position]).normal()[0])
+        for seed in range(3)
+        for step in range(3)
+        for position in range(3)
+    }
+    assert len(values) == 27
+
+
+def test_mixed_seeds_fit_a_signed_integer_and_do_not_commute():
+    assert 0 <= mix_seed(1, 2) < 2**63
+    assert mix_seed(1, 2) != mix_seed(2, 1)
+
+
+def test_starting_noise_is_one_image_per_seed():
+    pair = seeded_normal([5, 6], (3, 4, 4))
+    assert torch.equal(pair[1], seeded_normal([6], (3, 4, 4))[0])
+    assert not torch.equal(pair[0], pair[1])

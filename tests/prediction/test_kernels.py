@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from c2lst.errors import InputError
+from c2lst.prediction.kernels import Kernel, Reduction, ViewKernel
+
+
+@pytest.mark.parametrize("shape", ["exponential", "rbf", "linear"])
+def test_covariance_is_symmetric_positive_and_agrees_with_its_diagonal(shape):
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    kernel = ViewKernel(shape).fit("v", x)[0]
+    covariance = kernel(x, x)
+    np.testing.assert_allclose(covariance, covariance.T, atol=1e-12)
+    np.testing.assert_allclose(np.diag(covariance), kernel.diagonal(x), atol=1e-9)
+    assert np.linalg.eigvalsh(covariance).min() > -1e-9
+    assert kernel.diagonal(x).mean() == pytest.approx(1)
+
+
+def test_lengths_follow_the_unit_of_the_view():
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    small, large = (ViewKernel("rbf", (0.5,)).fit("v", x * f)[0] for f in (1, 1000))
+    np.testing.assert_allclose(small(x, x), large(x * 1000, x * 1000))
+
+
+def test_views_that_are_alike_everywhere_are_harmless():
+    x = np.zeros((5, 2))
+    for shape in ("exponential", "rbf", "linear"):
+        assert np.isfinite(ViewKernel(shape).fit("v", x)[0](x, x)).all()
+
+
+def test_unknown_shape_and_length_are_refused():
+    with pytest.raises(InputError, match="shape"):
+        ViewKernel("cubic")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="lengths"):
+        ViewKernel("rbf", (0.0,))
+
+
+def test_reduction_keeps_distances_when_nothing_is_dropped():
+    x = np.random.default_rng(1).normal(size=(30, 6)) * [1, 2, 3, 4, 5, 0]
+    reduced = Reduction.fit(x, 99, standardise=False)(x)
+    for i, j in ((0, 1), (4, 9)):
+        assert np.linalg.norm(reduced[i] - reduced[j]) == pytest.approx(
+            np.linalg.norm(x[i] - x[j])
+        )
+    assert Reduction.fit(x, 2)(x).shape == (30, 2)
+    with pytest.raises(InputError, match="width"):
+        Reduction.fit(x, 2)(x[:, :5])
+
+
+def test_kernel_survives_json():
+    kernel = Kernel("place", "exponential", 120.0)
+    assert Kernel(**kernel.to_dict()) == kernel

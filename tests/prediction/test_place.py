@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from c2lst.errors import InputError
+from c2lst.prediction.kernels import ViewKernel
+from c2lst.prediction.place import AdditiveGaussianProcess, _solve
+
+
+def draw(n: int, genes: int = 20, seed: int = 0, noise: float = 0.3):
+    """Expression with a part seen in features, a part seen in place, and noise."""
+    rng = np.random.default_rng(seed)
+    image, xy = rng.normal(size=(n, 3)), rng.uniform(0, 2000, (n, 2))
+    signal = np.column_stack([np.sin(image[:, 0]), np.sin(xy[:, 0] / 300)])
+    y = 2 + signal @ rng.normal(size=(2, genes)) + noise * rng.normal(size=(n, genes))
+    return y, {"image": image, "place": xy}
+
+
+def rows(views, chosen):
+    return {name: x[chosen] for name, x in views.items()}
+
+
+def test_predicts_better_than_the_mean_and_uses_both_views():
+    y, views = draw(260)
+    train, test = slice(0, 160), slice(160, 260)
+    process = AdditiveGaussianProcess.fit(y[train], rows(views, train))
+    mean, sd = process.predict(rows(views, test))
+    assert mean.shape == sd.shape == (100, 20)
+    assert np.abs(mean - y[test]).mean() < 0.6 * np.abs(y[train].mean(0) - y[test]).mean()
+    weights = process.view_weights
+    assert weights["image"] > 0.15
+    assert weights["place"] > 0.15
+    assert sum(weights.values()) == pytest.approx(1)
+
+
+def test_agrees_with_scikit_learn_on_one_component():
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
+    y, views = draw(40, genes=1)
+    process = AdditiveGaussianProcess.fit(
+        y, {"image": views["image"]}, kernels={"image": ViewKernel("rbf", (0.7,))}, centre="mean"
+    )
+    a, w, rho = process.amplitude[0], process.weights[0, 0], process.noise[0]
+    kernel = ConstantKernel(a * w) * RBF(process.kernels[0].scale) + WhiteKernel(a * rho)
+    reference = GaussianProcessRegressor(kernel, optimizer=None, alpha=0.0)
+    standard = (y[:, 0] - y.mean()) / y.std()
+    reference.fit(views["image"], standard)
+    query = np.random.default_rng(9).normal(size=(15, 3))
+    expected, expected_sd = reference.predict(query, return_std=True)
+    mean, sd = process.predict({"image": query})
+    np.testing.assert_allclose((mean[:, 0] - y.mean()) / y.std(), expected, atol=1e-8)
+    np.testing.assert_allclose(sd[:, 0] / y.std(), expected_sd, atol=1e-8)
+
+
+def test_leave_one_out_formula_equals_leaving_out():
+    y, views = draw(25)
+    process = AdditiveGaussianProcess.fit(y, views)
+    solved = _solve(
+        process.kernels, process.train, process.scores, process.weights, process.noise
+    )
+    for out in (0, 11):
+        kept = np.arange(25) != out
+        less = _solve(
+            process.kernels,
+            rows(process.train, kept),
+            process.scores[kept],
+            process.weights,
+            process.noise,
+        )
+        for j in (0, 3):
+            across = sum(
+                w * k(process.train[k.view][[out]], process.train[k.view][kept])
+                for w, k in zip(process.weights[j], process.kernels, strict=True)
+            )
+            assert (across @ less.dual[:, j])[0] == pytest.approx(solved.left_out[out, j])
+
+
+def test_left_out_mean_without_signal_is_the_mean_of_the_others():
+    rng = np.random.default_rng(3)
+    y = rng.normal(size=(30, 4))
+    process = AdditiveGaussianProcess.fit(
+        y, {"image": np.zeros((30, 1))}, kernels={"image": ViewKernel("linear")}, centre="mean"
+    )
+    others = (y.sum(axis=0) - y) / 29
+    np.testing.assert_allclose(process.left_out, others, atol=1e-6)
+
+
+def test_a_view_of_noise_gets_little_weight_and_does_not_harm():
+    y, views = draw(200, seed=4)
+    train, test = slice(0, 140), slice(140, 200)
+    noise = {"noise": np.random.default_rng(8).normal(size=(200, 5))}
+    alone = AdditiveGaussianProcess.fit(y[train], rows(views, train))
+    both = AdditiveGaussianProcess.fit(y[train], rows(views | noise, train))
+    weights = np.array([[both.weights[j, both._of("noise")].sum()] for j in range(2)])
+    assert weights.max() < 0.1
+    error = [
+        np.abs(process.mean_at(rows(v, test)) - y[test]).mean()
+        for process, v in ((alone, views), (both, views | noise))
+    ]
+    assert error[1] < 1.03 * error[0]
+
+
+def test_contributions_add_up_and_a_missing_view_only_adds_uncertainty():
+    y, views = draw(80)
+    process = AdditiveGaussianProcess.fit(y, views)
+    query = rows(draw(10, seed=7)[1], slice(None))
+    parts = process.contributions(query)
+    mean, sd = process.predict(query)
+    np.testing.assert_allclose(process.centre + parts["image"] + parts["place"], mean)
+    without, sd_without = process.predict({"image": query["image"]})
+    np.testing.assert_allclose(without, process.centre + parts["image"])
+    assert (sd_without >= sd - 1e-9).all()
+    assert sd_without.mean() > sd.mean()
+
+
+def test_far_from_every_spot_it_falls_back_to_the_centre():
+    y, views = draw(60)
+    process = AdditiveGaussianProcess.fit(y, {"place": views["place"]})
+    mean, sd = process.predict({"place": np.full((1, 2), 1e9)})
+    np.testing.assert_allclose(mean[0], process.centre)
+    assert (sd[0] >= process.left_out_sd.min(axis=0) - 1e-9).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nine_spots_of_noise_lose_no_more_than_a_whisker(seed):
+    rng = np.random.default_rng(seed)
+    y = np.log1p(rng.poisson(1.0, (209, 100)))
+    views = {"image": rng.normal(size=(209, 20)), "place": rng.uniform(0, 2000, (209, 2))}
+    process = AdditiveGaussianProcess.fit(y[:9], rows(views, slice(0, 9)))
+    error = np.abs(process.mean_at(rows(views, slice(9, 209))) - y[9:]).mean()
+    assert error < 1.03 * np.abs(np.median(y[:9], axis=0) - y[9:]).mean()
+
+
+def test_two_spots_and_a_constant_gene():
+    y = np.array([[1.0, 5.0], [2.0, 5.0]])
+    process = AdditiveGaussianProcess.fit(y, {"place": np.array([[0.0, 0], [100, 0]])})
+    mean, sd = process.predict({"place": np.array([[50.0, 0]])})
+    assert mean[0, 1] == 5.0
+    assert sd[0, 1] == 0.0
+    assert 1 <= mean[0, 0] <= 2
+    constant = AdditiveGaussianProcess.fit(y[:, 1:], {"place": np.eye(2)})
+    np.testing.assert_array_equal(constant.mean_at({"place": np.eye(2)}), [[5.0], [5.0]])
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(0.1, 100), st.floats(-50, 50), st.integers(0, 50))
+def test_units_of_expression_do_not_matter(scale, shift, seed):
+    y, views = draw(20, genes=4, seed=seed)
+    query = rows(draw(5, seed=seed + 1)[1], slice(None))
+    mean, sd = AdditiveGaussianProcess.fit(y, views).predict(query)
+    other, other_sd = AdditiveGaussianProcess.fit(scale * y + shift, views).predict(query)
+    np.testing.assert_allclose(other, scale * mean + shift, rtol=1e-5, atol=1e-6 * scale)
+    np.testing.assert_allclose(other_sd, scale * sd, rtol=1e-5)
+
+
+def test_many_spots_search_on_some_and_solve_on_all(monkeypatch):
+    import c2lst.prediction.place as place
+
+    y, views = draw(150)
+    full = AdditiveGaussianProcess.fit(y, views)
+    monkeypatch.setattr(place, "SEARCH_SPOTS", 60)
+    some = AdditiveGaussianProcess.fit(y, views)
+    assert len(some.dual) == 150
+    query = rows(draw(40, seed=2)[1], slice(None))
+    difference = np.abs(full.mean_at(query) - some.mean_at(query)).mean()
+    assert 0 < difference < 0.2 * y.std()
+
+
+def test_round_trip(tmp_path):
+    y, views = draw(30)
+    process = AdditiveGaussianProcess.fit(y, views)
+    process.save(tmp_path / "gp")
+    loaded = AdditiveGaussianProcess.load(tmp_path / "gp")
+    query = rows(draw(6, seed=1)[1], slice(None))
+    for a, b in zip(process.predict(query), loaded.predict(query), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(process.left_out, loaded.left_out)
+    (tmp_path / "gp" / "gaussian_process.safetensors").unlink()
+    with pytest.raises(InputError, match="no such file"):
+        AdditiveGaussianProcess.load(tmp_path / "gp")
+
+
+def test_wrong_input_is_refused():
+    y, views = draw(10)
+    process = AdditiveGaussianProcess.fit(y, views)
+    with pytest.raises(InputError, match="unknown view"):
+        process.predict({"colour": np.zeros((3, 2))})
+    with pytest.raises(InputError, match="width"):
+        process.predict({"place": np.zeros((3, 5))})
+    with pytest.raises(InputError, match="views"):
+        process.predict({})
+    with pytest.raises(InputError, match="two spots"):
+        AdditiveGaussianProcess.fit(y[:1], rows(views, slice(0, 1)))
+    with pytest.raises(InputError, match="no view"):
+        AdditiveGaussianProcess.fit(y, {})
+    with pytest.raises(InputError, match="place"):
+        AdditiveGaussianProcess.fit(y, {"place": views["place"][:4]})

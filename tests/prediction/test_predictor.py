@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from c2lst.data.preprocessing import Preprocessing
+from c2lst.data.split import SpotSplit
+from c2lst.errors import InputError
+from c2lst.evaluation.expression import DEFAULT_METHOD, evaluate
+from c2lst.prediction.predictor import (
+    ExpressionPredictor,
+    PredictorSettings,
+    baseline_layers,
+    conformal_widths,
+)
+
+FAST = PredictorSettings(folds=2, steps=5, batch_size=8, seed=1)
+
+
+def colours(section) -> np.ndarray:
+    return section.patches[np.arange(len(section))].reshape(len(section), -1, 3).mean(axis=1)
+
+
+@pytest.fixture(scope="module")
+def predictor(section, split, preprocessing, synthetic):
+    return ExpressionPredictor.fit(
+        section,
+        split,
+        preprocessing,
+        synthetic=synthetic,
+        features={"colour": colours(section)},
+        settings=FAST,
+    )
+
+
+@pytest.fixture(scope="module")
+def prediction(predictor, section):
+    return predictor.predict(section)
+
+
+def test_shapes_bounds_and_order(prediction, section, preprocessing):
+    n, genes = len(section), len(preprocessing.panel)
+    for values in (prediction.mean, prediction.lower, prediction.upper, prediction.network):
+        assert values.shape == (n, genes)
+        assert values.dtype == np.float32
+        assert np.isfinite(values).all()
+        assert (values >= 0).all()
+    assert (prediction.lower <= prediction.mean).all()
+    assert (prediction.mean <= prediction.upper).all()
+
+
+def test_it_learns_and_beats_the_median(prediction, predictor, section, split, preprocessing):
+    adata = prediction.to_anndata(
+        section, preprocessing, split, methods=baseline_layers(section, split, preprocessing)
+    )
+    metrics, _ = evaluate(adata)
+    row = metrics.set_index("method").loc[DEFAULT_METHOD]
+    assert row["skill"] > 0.1
+    assert 0.75 < row["coverage"] <= 1
+    assert predictor.summary["variance_shares"]["colour"] > 0.1
+
+
+def test_held_out_counts_change_nothing(section, split, preprocessing, predictor, prediction):
+    adata = section.adata.copy()
+    test = section.indices_of(split.test)
+    counts = adata.X.toarray()
+    counts[test] = counts[test][:, ::-1]
+    adata.X = type(section.counts)(counts)
+    other = replace(section, adata=adata)
+    again = SpotSplit(
+        split.section, other.content_hash, split.scheme, split.fraction, split.seed, split.train,
+        split.val, split.test, split.buffer,
+    )  # fmt: skip
+    settings = replace(FAST, network="none")
+    features = {"colour": colours(section)}
+    first, second = (
+        ExpressionPredictor.fit(
+            s, p, Preprocessing.fit(s, p, genes=preprocessing.panel.genes),
+            features=features, settings=settings,
+        ).predict(s)
+        for s, p in ((section, split), (other, again))
+    )  # fmt: skip
+    np.testing.assert_array_equal(first.mean, second.mean)
+    np.testing.assert_array_equal(first.upper, second.upper)
+
+
+def test_training_spots_are_predicted_without_their_own_value(
+    section, split, preprocessing, prediction
+):
+    train = section.indices_of(split.train)
+    residual = np.abs(prediction.mean - preprocessing.lognorm(section))
+    test = section.indices_of(split.test)
+    assert residual[train].mean() > 0.75 * residual[test].mean()
+
+
+def test_predictions_file(prediction, section, split, preprocessing, tmp_path):
+    import anndata
+
+    methods = baseline_layers(section, split, preprocessing)
+    adata = prediction.to_anndata(section, preprocessing, split, methods=methods)
+    adata.write_h5ad(tmp_path / "predictions.h5ad")
+    read = anndata.read_h5ad(tmp_path / "predictions.h5ad")
+    assert set(read.layers) == {
+        "predicted", "observed", "lower", "upper", "network_cotrained",
+        "baseline_train_median", "baseline_train_mean", "baseline_knn", "baseline_kriging",
+    }  # fmt: skip
+    assert read.X.dtype == np.float32
+    np.testing.assert_array_equal(read.X, read.layers["predicted"])
+    np.testing.assert_array_equal(read.obs["split"].astype(str), split.of(section))
+    assert list(read.var_names) == list(preprocessing.panel.genes)
+
+
+def test_round_trip(tmp_path, predictor, prediction, section):
+    predictor.save(tmp_path / "predictor")
+    loaded = ExpressionPredictor.load(tmp_path / "predictor")
+    again = loaded.predict(section)
+    for name in ("mean", "lower", "upper", "network"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(prediction, name))
+    assert again.cotrained
+    assert loaded.settings == FAST
+
+
+def test_some_spots_are_predicted_as_among_all(predictor, prediction, section):
+    chosen = section.barcodes[[40, 3, 17]]
+    some = predictor.predict(section.subset(chosen))
+    np.testing.assert_allclose(some.mean, prediction.mean[[40, 3, 17]], atol=1e-5)
+    np.testing.assert_allclose(some.network, prediction.network[[40, 3, 17]], atol=1e-4)
+
+
+def test_another_section_is_predicted_from_its_images_alone(predictor, make_section):
+    other = make_section("other", seed=7)
+    features = {"colour": colours(other)}
+    first = predictor.predict(other, features=features)
+    adata = other.adata.copy()
+    adata.obsm["spatial"] = adata.obsm["spatial"][::-1].copy()
+    moved = predictor.predict(replace(other, adata=adata), features=features)
+    np.testing.assert_array_equal(first.mean, moved.mean)
+    without = predictor.predict(other)
+    assert (without.upper - without.lower).mean() > (first.upper - first.lower).mean()
+    with pytest.raises(InputError, match="do not fit"):
+        predictor.predict(other, features={"smell": colours(other)})
+
+
+def test_same_barcodes_on_another_slide_are_not_taken_for_home(predictor, make_section):
+    twin_array = make_section("T", seed=9)
+    adata = twin_array.adata.copy()
+    adata.obsm["spatial"] = adata.obsm["spatial"] + 57.0
+    moved = replace(twin_array, adata=adata)
+    assert predictor.home.rows(moved) is None
+
+
+def test_without_networks_and_features_place_alone_predicts(section, split, preprocessing):
+    fitted = ExpressionPredictor.fit(
+        section, split, preprocessing, settings=replace(FAST, network="none")
+    )
+    prediction = fitted.predict(section)
+    assert prediction.network is None
+    assert np.isfinite(prediction.mean).all()
+
+
+def test_nine_spots_and_few_test_spots(section, make_section):
+    nine = SpotSplit.draw(section, 9 / 64, seed=3)
+    preprocessing = Preprocessing.fit(section, nine, n_genes=6)
+    fitted = ExpressionPredictor.fit(section, nine, preprocessing, settings=FAST)
+    prediction = fitted.predict(section)
+    assert np.isfinite(prediction.upper).all()
+    few = SpotSplit.draw(section, 62 / 64, seed=3)
+    preprocessing = Preprocessing.fit(section, few, n_genes=6)
+    settings = replace(FAST, network="none")
+    fitted = ExpressionPredictor.fit(section, few, preprocessing, settings=settings)
+    adata = fitted.predict(section).to_anndata(section, preprocessing, few)
+    metrics, _ = evaluate(adata)
+    assert metrics["spots"].tolist() == [2]
+
+
+def test_parts_that_do_not_belong_together_are_refused(
+    section, split, preprocessing, synthetic, make_section
+):
+    other_split = SpotSplit.draw(section, 0.5, seed=77)
+    with pytest.raises(InputError, match="other training spots"):
+        ExpressionPredictor.fit(section, other_split, preprocessing)
+    with pytest.raises(InputError, match="does not belong"):
+        ExpressionPredictor.fit(make_section("x", seed=4), split, preprocessing)
+    reordered = replace(synthetic, genes=synthetic.genes[::-1])
+    with pytest.raises(InputError, match="order"):
+        ExpressionPredictor.fit(section, split, preprocessing, synthetic=reordered)
+    with pytest.raises(InputError, match="all spots"):
+        ExpressionPredictor.fit(section, split, preprocessing, features={"a": np.zeros((3, 2))})
+    with pytest.raises(InputError, match="taken"):
+        ExpressionPredictor.fit(section, split, preprocessing, features={"place": np.zeros((64, 2))})
+
+
+@pytest.mark.parametrize("n", [9, 30, 60, 400])
+def test_intervals_cover_as_stated_on_gaussian_data(n):
+    rng = np.random.default_rng(n)
+    genes = 200
+    sd = np.broadcast_to(rng.uniform(0.5, 3, genes), (n, genes))
+    # The stated sd is wrong by a factor of two: calibration has to find it.
+    width = conformal_widths(2 * sd * rng.normal(size=(n, genes)), np.zeros((n, genes)), sd, 0.9)
+    new = 2 * sd[0] * rng.normal(size=(4000, genes))
+    coverage = (np.abs(new) <= width * sd[0]).mean()
+    assert 0.88 < coverage < 0.93
+
+
+def test_a_gene_that_never_varied_has_a_point_for_an_interval():
+    y = np.ones((50, 2))
+    y[:, 1] = np.random.default_rng(0).normal(size=50)
+    sd = np.tile([0.0, 1.0], (50, 1))
+    widths = conformal_widths(y, np.column_stack([np.ones(50), np.zeros(50)]), sd, 0.9)
+    assert widths[0] == 0
+    assert np.isfinite(widths).all()

@@ -1,0 +1,71 @@
+import pytest
+
+from c2lst.errors import InputError
+from c2lst.settings import PRESETS, load_settings
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_every_preset_can_be_built_and_carries_one_seed(preset):
+    settings = load_settings(preset, options={"seed": 7})
+    assert settings.preset == preset
+    seeds = (
+        settings.central.training.seed,
+        settings.adapter.training.seed,
+        settings.synthesis.seed,
+        settings.prediction.seed,
+    )
+    assert seeds == (7, 7, 7, 7)
+
+
+def test_the_paper_preset_is_the_paper():
+    paper = load_settings("paper")
+    assert paper.central.shape.widths == (64, 128, 256, 512)
+    assert paper.central.process.prediction == "epsilon"
+    assert paper.central.process.min_snr_gamma == 5
+    assert (paper.central.training.steps, paper.central.training.batch_size) == (200_000, 256)
+    assert paper.central.training.ema_decay == 0.999
+    assert paper.adapter.training.steps == 10_000 and paper.adapter.training.warmup == 0.03
+    assert (paper.synthesis.per_spot, paper.synthesis.guidance) == (10, 3.0)
+    assert paper.genes == 250 and paper.patch_um == 112
+
+
+def test_options_win_over_the_file_and_the_file_over_the_preset(tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text("fraction = 0.1\nseed = 3\n[central.training]\nsteps = 5\n")
+    settings = load_settings("tiny", config, {"seed": 4, "fraction": None})
+    assert (settings.fraction, settings.seed, settings.central.training.steps) == (0.1, 4, 5)
+
+
+def test_a_whole_number_stands_for_a_float(tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text("[synthesis]\nguidance = 3\n")
+    assert load_settings("tiny", config).synthesis.guidance == 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("fractions = 0.1", "fractions"),
+        ("[central.training]\nstep = 5", "step"),
+        ("fraction = '0.1'", "fraction"),
+        ("fraction = 1.5", "fraction"),
+        ("scheme = 'best'", "scheme"),
+        ("central = 3", "central"),
+        ("[synthesis]\nsampler = 'slow'", "sampler"),
+        ("preset = 'paper'", "preset"),
+        ("seed = true", "seed"),
+        ("a = [", "TOML"),
+    ],
+)
+def test_bad_settings_are_named(tmp_path, text, named):
+    config = tmp_path / "run.toml"
+    config.write_text(text)
+    with pytest.raises(InputError, match=named):
+        load_settings("tiny", config)
+
+
+def test_missing_files_and_presets_are_named(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_settings("tiny", tmp_path / "absent.toml")
+    with pytest.raises(InputError, match="tiny or small or paper"):
+        load_settings("huge")

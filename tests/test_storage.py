@@ -1,0 +1,95 @@
+import errno
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from c2lst.errors import InputError
+from c2lst.storage import (
+    hash_arrays,
+    hash_strings,
+    read_json,
+    whole_directory,
+    whole_file,
+    write_json,
+)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "a.txt"
+    with whole_file(path) as partial:
+        partial.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    with pytest.raises(RuntimeError), whole_file(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "new"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "folder"
+    for text in ("old", "new"):
+        with whole_directory(path) as partial:
+            (partial / "a.txt").write_text(text)
+    with pytest.raises(RuntimeError), whole_directory(path) as partial:
+        (partial / "a.txt").write_text("half")
+        raise RuntimeError
+    assert (path / "a.txt").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_full_disk_is_said_plainly_and_loses_nothing(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(InputError, match="disk is full"), whole_file(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert path.read_text() == "old"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(), json_values))
+def test_json_survives_the_round_trip(tmp_path_factory, value):
+    path = tmp_path_factory.mktemp("json") / "value.json"
+    write_json(path, value)
+    assert read_json(path) == value
+
+
+def test_numpy_values_become_plain(tmp_path):
+    write_json(tmp_path / "v.json", {"a": np.float32(0.5), "b": np.arange(2)})
+    assert json.loads((tmp_path / "v.json").read_text()) == {"a": 0.5, "b": [0, 1]}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\x00", "[" * 100_000])
+def test_bad_json_is_one_error(tmp_path, text):
+    (tmp_path / "v.json").write_text(text)
+    with pytest.raises(InputError):
+        read_json(tmp_path / "v.json")
+
+
+def test_a_missing_key_is_named(tmp_path):
+    write_json(tmp_path / "v.json", {"a": 1})
+    with pytest.raises(InputError, match="'b' is missing"):
+        read_json(tmp_path / "v.json", required=("a", "b"))
+
+
+def test_hashes_see_boundaries_names_and_types():
+    assert hash_strings(["ab", "c"]) != hash_strings(["a", "bc"])
+    ones = np.ones(2, np.float32)
+    assert hash_arrays({"a": ones}) != hash_arrays({"b": ones})
+    assert hash_arrays({"a": ones}) != hash_arrays({"a": ones.astype(np.float64)})
+    assert hash_arrays({"a": ones, "b": ones * 2}) == hash_arrays({"b": ones * 2, "a": ones})
+
+
+def test_the_error_is_one_line_with_what_to_do():
+    error = InputError("C3.tsv", "column 'x'", found="a\nb", expected="numbers", remedy="mend it")
+    assert str(error) == "C3.tsv: column 'x', found a b, expected numbers; mend it"
