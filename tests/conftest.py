@@ -10,12 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from c2lst.data.readers import read
 from c2lst.data.section import Section
 from c2lst.data.split import SpotSplit
 
 torch.set_num_threads(1)
+
+# A busy machine is no failure.
+settings.register_profile("c2lst", deadline=None)
+settings.load_profile("c2lst")
 
 MPP = 2.0
 PITCH_UM = 200.0

@@ -7,10 +7,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from c2lst.central import CentralSettings
-from c2lst.data.split import Scheme
+from c2lst.data.split import SCHEMES, Scheme
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.trainer import TrainSettings
 from c2lst.diffusion.unet import UNetShape
@@ -47,7 +47,7 @@ class RunSettings:
     prediction: PredictorSettings
     seed: int = 0
     fraction: float = 0.25
-    scheme: str = "random"
+    scheme: Scheme = "random"
     genes: int = 250
     patch_um: float = 112.0
 
@@ -56,9 +56,9 @@ class RunSettings:
             raise InputError(
                 "settings", "fraction", found=self.fraction, expected="a share between 0 and 1"
             )
-        if self.scheme not in get_args(Scheme):
+        if self.scheme not in SCHEMES:
             raise InputError(
-                "settings", "scheme", found=self.scheme, expected=" or ".join(get_args(Scheme))
+                "settings", "scheme", found=self.scheme, expected=" or ".join(SCHEMES)
             )
         if self.genes < 2:
             raise InputError("settings", "genes", found=self.genes, expected="at least 2")
@@ -118,9 +118,9 @@ def _small() -> RunSettings:
             UNetShape(size=48, widths=(48, 96, 144, 192), layers=1, groups=16),
             NoiseProcess(prediction="v_prediction"),
             TrainSettings(
-                steps=2000,
-                batch_size=24,
-                learning_rate=4e-4,
+                steps=1800,
+                batch_size=16,
+                learning_rate=5e-4,
                 schedule="cosine",
                 ema_decay=0.998,
                 precision="bf16",
@@ -130,8 +130,8 @@ def _small() -> RunSettings:
         adapter=AdapterSettings(
             TrainSettings(
                 steps=500,
-                batch_size=24,
-                learning_rate=5e-4,
+                batch_size=16,
+                learning_rate=1e-3,
                 schedule="cosine",
                 ema_decay=0.99,
                 precision="bf16",

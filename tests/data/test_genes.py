@@ -62,7 +62,7 @@ def test_scaled_training_values_have_mean_0_and_deviation_1(small_section):
     assert np.abs(scaled.std(axis=0) - 1).max() < 1e-4
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(-6, 6), min_size=5, max_size=5))
 def test_scaling_and_its_inverse_cancel(small_section, row):
     panel = GenePanel.top_mean(small_section, 5)

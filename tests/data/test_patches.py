@@ -19,7 +19,7 @@ def _ramp(height=300, width=400):
     return SlideImage.from_array(pixels)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.floats(80, 320), st.floats(80, 220), st.sampled_from([0.5, 1.0, 1.7]))
 def test_a_patch_is_centred_on_its_spot_and_as_wide_as_asked(x, y, mpp):
     patch = extract_patches(_ramp(), np.array([[x, y]]), mpp, 50.0, 16)[0].astype(float)
@@ -27,7 +27,7 @@ def test_a_patch_is_centred_on_its_spot_and_as_wide_as_asked(x, y, mpp):
     assert patch[..., 0].mean() * 2 == pytest.approx(x - 1, abs=1.2)
     assert patch[..., 1].mean() * 2 == pytest.approx(y - 1, abs=1.2)
     step = (patch[:, -1, 0] - patch[:, 0, 0]).mean() * 2 / 15 * 16
-    assert step == pytest.approx(50.0 / mpp, abs=1.6)
+    assert step == pytest.approx(50.0 / mpp, abs=2.3)
 
 
 def test_sampling_is_antialiased():

@@ -21,7 +21,7 @@ def _dense(section, factor):
     return dataclasses.replace(section, adata=adata)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.sampled_from(SCHEMES), st.floats(0.1, 0.9), st.integers(0, 10_000), st.floats(0, 0.5))
 def test_every_spot_is_in_one_part_and_the_share_is_met(small_section, scheme, fraction, seed, val):
     split = SpotSplit.draw(small_section, fraction, scheme, seed, val)

@@ -37,7 +37,7 @@ def _degrees(a, b):
     return np.rad2deg(np.arccos(np.clip((a * b).sum(axis=1), -1, 1)))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(stains, st.integers(0, 99))
 def test_the_stain_of_a_slide_is_found(true, seed):
     found = StainReference.fit(_tissue(true, seed))
@@ -47,7 +47,7 @@ def test_the_stain_of_a_slide_is_found(true, seed):
     assert found.max_concentrations == pytest.approx(true.max_concentrations, rel=0.25)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(stains, stains)
 def test_normalised_tissue_has_the_target_stain(source, target):
     # Strengths beyond the largest ratio are not matched, on purpose.
@@ -58,7 +58,7 @@ def test_normalised_tissue_has_the_target_stain(source, target):
         assert _degrees(found.matrix, target.matrix).max() < 8
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(stains, hnp.arrays(np.uint8, (2, 6, 6, 3)))
 def test_equal_stains_are_the_identity(reference, images):
     assert np.array_equal(StainNormaliser(reference, reference).apply(images), images)
@@ -68,7 +68,7 @@ def test_equal_stains_are_the_identity(reference, images):
     assert np.abs(back - images).max() <= 1
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(stains, stains)
 def test_there_and_back_is_the_identity_where_nothing_is_clipped(a, b):
     images = _tissue(a, count=4)
@@ -80,7 +80,7 @@ def test_there_and_back_is_the_identity_where_nothing_is_clipped(a, b):
         assert np.median(np.abs(back.astype(int) - images)[whole]) <= 6
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(stains, stains, hnp.arrays(np.uint8, (1, 4, 4, 3)))
 def test_any_picture_stays_a_picture(source, target, images):
     normaliser = StainNormaliser(source, target)

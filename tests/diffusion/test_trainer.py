@@ -66,10 +66,18 @@ def test_an_interrupted_run_ends_bit_for_bit_like_the_uninterrupted(tmp_path, ki
     assert continued.losses == history.losses
 
 
+def test_a_finished_training_is_not_done_again(tmp_path):
+    settings = TrainSettings(steps=6, batch_size=4, ema_decay=0.9)
+    first, second = network(), network()
+    history = train(first, regression_loss, Numbers(), settings, directory=tmp_path)
+    again = train(second, dying_loss(0), Numbers(), settings, directory=tmp_path)
+    assert same(weights(first), weights(second)) and again.losses == history.losses
+
+
 def test_only_the_newest_checkpoint_is_kept(tmp_path):
     settings = TrainSettings(steps=18, batch_size=7, checkpoint_every=5)
     train(network(), regression_loss, Numbers(), settings, directory=tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-15"]
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-18"]
 
 
 def test_micro_batches_do_not_change_the_result():

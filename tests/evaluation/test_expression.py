@@ -65,9 +65,7 @@ def test_numbers_agree_with_scipy_and_see_test_spots_only(observed):
     predicted[:10] = 1e6
     metrics, genes = evaluate(predictions({"predicted": predicted}, observed))
     test_observed, test_predicted = observed[10:], predicted[10:]
-    expected = [
-        pearsonr(test_observed[:, g], test_predicted[:, g]).statistic for g in range(6)
-    ]
+    expected = [pearsonr(test_observed[:, g], test_predicted[:, g]).statistic for g in range(6)]
     np.testing.assert_allclose(genes["pearson"], expected)
     row = metrics.iloc[0]
     assert row["pearson"] == pytest.approx(np.mean(expected))
@@ -83,7 +81,9 @@ def test_constant_genes_are_counted_not_hidden(observed):
     predicted[:, 4] = 3.0
     metrics, genes = evaluate(predictions({"predicted": predicted}, observed))
     assert metrics.loc[0, "pearson_genes"] == 5
-    assert np.isfinite(metrics.loc[0, ["pearson", "pearson_low", "pearson_high"]].astype(float)).all()
+    assert np.isfinite(
+        metrics.loc[0, ["pearson", "pearson_low", "pearson_high"]].astype(float)
+    ).all()
     table = genes.set_index("gene")
     assert np.isnan(table.loc["g2", "pearson"])
     assert table.loc["g2", "constant"]

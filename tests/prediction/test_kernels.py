@@ -41,9 +41,7 @@ def test_reduction_keeps_distances_when_nothing_is_dropped():
     x = np.random.default_rng(1).normal(size=(30, 6)) * [1, 2, 3, 4, 5, 0]
     reduced = Reduction.fit(x, 99, standardise=False)(x)
     for i, j in ((0, 1), (4, 9)):
-        assert np.linalg.norm(reduced[i] - reduced[j]) == pytest.approx(
-            np.linalg.norm(x[i] - x[j])
-        )
+        assert np.linalg.norm(reduced[i] - reduced[j]) == pytest.approx(np.linalg.norm(x[i] - x[j]))
     assert Reduction.fit(x, 2)(x).shape == (30, 2)
     with pytest.raises(InputError, match="width"):
         Reduction.fit(x, 2)(x[:, :5])

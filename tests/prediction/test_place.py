@@ -59,9 +59,7 @@ def test_agrees_with_scikit_learn_on_one_component():
 def test_leave_one_out_formula_equals_leaving_out():
     y, views = draw(25)
     process = AdditiveGaussianProcess.fit(y, views)
-    solved = _solve(
-        process.kernels, process.train, process.scores, process.weights, process.noise
-    )
+    solved = _solve(process.kernels, process.train, process.scores, process.weights, process.noise)
     for out in (0, 11):
         kept = np.arange(25) != out
         less = _solve(

@@ -189,10 +189,12 @@ def test_parts_that_do_not_belong_together_are_refused(
     with pytest.raises(InputError, match="all spots"):
         ExpressionPredictor.fit(section, split, preprocessing, features={"a": np.zeros((3, 2))})
     with pytest.raises(InputError, match="taken"):
-        ExpressionPredictor.fit(section, split, preprocessing, features={"place": np.zeros((64, 2))})
+        ExpressionPredictor.fit(
+            section, split, preprocessing, features={"place": np.zeros((64, 2))}
+        )
 
 
-@pytest.mark.parametrize("n", [9, 30, 60, 400])
+@pytest.mark.parametrize("n", [9, 18, 30, 60, 400])
 def test_intervals_cover_as_stated_on_gaussian_data(n):
     rng = np.random.default_rng(n)
     genes = 200

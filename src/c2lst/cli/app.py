@@ -6,7 +6,7 @@ import logging
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -47,7 +47,7 @@ def run(
         Path | None, typer.Option(help="Folder of H&E patches to pretrain a central model on.")
     ] = None,
     fraction: opt.Fraction = None,
-    scheme: opt.Scheme = None,
+    scheme: opt.Scheme | None = None,
     preset: opt.Preset = "tiny",
     config: opt.Config = None,
     genes: opt.GeneList = None,
@@ -135,7 +135,7 @@ def split(
     drawn = SpotSplit.draw(
         Section.load(section),
         fraction=0.25 if fraction is None else fraction,
-        scheme=scheme or "random",
+        scheme=scheme,
         seed=seed,
         val_fraction=val_fraction,
     )
@@ -212,24 +212,26 @@ def synthesize(
     output: opt.Output,
     per_spot: Annotated[int | None, typer.Option(help="Images per training spot.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
-    sampler: Annotated[str | None, typer.Option(help="paper, faithful or fast.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Profiles: real or mixup.")] = None,
+    sampler: Annotated[
+        Literal["paper", "faithful", "fast"] | None, typer.Option(help="Solver and its steps.")
+    ] = None,
+    policy: Annotated[
+        Literal["real", "mixup"] | None, typer.Option(help="Profiles to draw from.")
+    ] = None,
     preset: opt.Preset = "small",
     config: opt.Config = None,
     seed: opt.Seed = None,
 ) -> None:
     """Draw synthetic image-gene pairs from the training spots' profiles."""
-    import dataclasses
-
     from c2lst.central import CentralModel
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
     from c2lst.local import LocalModel
     from c2lst.settings import load_settings
 
-    settings = load_settings(preset, config, {"seed": seed}).synthesis
     given = {"per_spot": per_spot, "guidance": guidance, "sampler": sampler, "policy": policy}
-    settings = dataclasses.replace(settings, **{k: v for k, v in given.items() if v is not None})
+    changes = {"seed": seed, "synthesis": {k: v for k, v in given.items() if v is not None}}
+    settings = load_settings(preset, config, changes).synthesis
     slide = Section.load(section)
     local = LocalModel.load(adapter, CentralModel.load(central))
     pairs = local.synthesize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,8 +18,12 @@ SectionName = Annotated[
 Central = Annotated[Path, typer.Option(help="Folder of the central model.")]
 SplitFile = Annotated[Path, typer.Option("--split", help="Split, as JSON.")]
 Fraction = Annotated[float | None, typer.Option(help="Share of spots that are sequenced.")]
-Scheme = Annotated[str | None, typer.Option(help="random, buffered or blocks.")]
-Preset = Annotated[str, typer.Option(help="tiny, small or paper.")]
+Scheme = Annotated[
+    Literal["random", "buffered", "blocks"], typer.Option(help="How spots are chosen.")
+]
+Preset = Annotated[
+    Literal["tiny", "small", "paper"], typer.Option(help="Size and length of everything.")
+]
 Config = Annotated[Path | None, typer.Option(help="TOML file that changes the preset.")]
 Seed = Annotated[int | None, typer.Option(help="One seed for everything.")]
 Mpp = Annotated[float | None, typer.Option(help="µm per px, instead of what the spot pitch says.")]

@@ -282,10 +282,6 @@ class PatchCollection:
     def __len__(self) -> int:
         return int(self.images.shape[0])
 
-    def describe(self) -> dict[str, Any]:
-        """Say where the patches come from, for a model card."""
-        return {"source": Path(self.origin).name, "patches": len(self), "patch_um": self.patch_um}
-
     def fetch(self, indices: np.ndarray) -> np.ndarray:
         """Patches of ``indices``, uint8 (len(indices), S, S, 3).
 
@@ -297,9 +293,9 @@ class PatchCollection:
         return np.asarray(self.images[np.asarray(indices, dtype=np.int64)])
 
     def describe(self) -> dict[str, Any]:
-        """Where the patches are from, as JSON values for a model card."""
+        """Say where the patches come from, for a model card; without the paths of this machine."""
         return {
-            "source": self.origin,
+            "source": " + ".join(Path(part).name for part in self.origin.split(" + ")),
             "patches": len(self),
             "size": self.size,
             "patch_um": self.patch_um,

@@ -14,8 +14,12 @@ MASK_UM_PER_PX = 8.0
 
 _MASK_MAX_PX = 3000
 _SMOOTH_UM = 16.0
+_FINE_UM = 4.0
+_WALL = 0.03
+_SPECK_UM = 30.0
+_GAP_UM = 120.0
 _SMALLEST_UM = 150.0
-_HOLE_UM = 150.0
+_HOLE_UM = 250.0
 
 # Otsu's threshold is kept between the strongest background seen on frozen slides (mounting
 # medium, diffuse eosin) and the weakest tissue, so that an empty slide stays empty and a field
@@ -141,10 +145,26 @@ def _mask(thumbnail: np.ndarray, background: np.ndarray, um_per_px: float) -> np
     from scipy import ndimage
 
     score = stain_score(thumbnail, background)
-    score = ndimage.gaussian_filter(score, _SMOOTH_UM / um_per_px, mode="nearest")
-    mask = score > np.clip(_otsu(score), _LOWEST, _HIGHEST)
+    smooth = ndimage.gaussian_filter(score, _SMOOTH_UM / um_per_px, mode="nearest")
+    fine = ndimage.gaussian_filter(score, _FINE_UM / um_per_px, mode="nearest")
+    mask = smooth > np.clip(_otsu(smooth), _LOWEST, _HIGHEST)
+    mask |= fine - smooth > _WALL
+    # Fat is tissue too, and all that is stained of it are the walls between its cells. They stand
+    # out from their surroundings, as a cast of the background never does; gaps as wide as a fat
+    # cell are closed. Specks of dust go first, so that they are not joined.
+    mask = _without_small(mask, (_SPECK_UM / um_per_px) ** 2)
+    mask = _closed(mask, _GAP_UM / 2 / um_per_px)
     mask = _without_small(mask, (_SMALLEST_UM / um_per_px) ** 2)
     return ~_without_small(~mask, (_HOLE_UM / um_per_px) ** 2)
+
+
+def _closed(mask: np.ndarray, radius: float) -> np.ndarray:
+    """Close gaps narrower than twice ``radius``; what lies beyond the border counts as empty."""
+    from scipy import ndimage
+
+    rim = int(np.ceil(radius)) + 1
+    wide = ndimage.distance_transform_edt(~np.pad(mask, rim)) <= radius
+    return (ndimage.distance_transform_edt(wide) > radius)[rim:-rim, rim:-rim]
 
 
 def _otsu(values: np.ndarray) -> float:

@@ -258,7 +258,8 @@ class _Run:
                 ends = self.step % LOG_EVERY == 0 or self.step == settings.steps
                 self.history.add(self.step, value, close=ends)
                 bar.advance(note=f"loss {value:.4f}")
-                if self.step % settings.checkpoint_every == 0 and self.step < settings.steps:
+                # The last one too: a caller with several trainings resumes after those that ended.
+                if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
                     self._save()
         if self.average is not None:
             self.average.copy_to(self.trainable.values())

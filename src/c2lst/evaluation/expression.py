@@ -91,9 +91,7 @@ def evaluate(
     return pd.DataFrame(rows), pd.concat(tables, ignore_index=True)
 
 
-def compare(
-    predictions: AnnData, *, resamples: int = RESAMPLES, seed: int = 0
-) -> DataFrame:
+def compare(predictions: AnnData, *, resamples: int = RESAMPLES, seed: int = 0) -> DataFrame:
     """Compare methods spot by spot: paired differences in MAE with 95 % intervals.
 
     Returns
@@ -165,9 +163,7 @@ class _HeldOut:
         observed = layers.pop(OBSERVED)
         lower, upper = layers.pop(LOWER, None), layers.pop(UPPER, None)
         inside = (
-            None
-            if lower is None or upper is None
-            else (lower <= observed) & (observed <= upper)
+            None if lower is None or upper is None else (lower <= observed) & (observed <= upper)
         )
         names = {name: name.removeprefix(BASELINE_PREFIX) for name in layers}
         names[PREDICTED] = DEFAULT_METHOD
@@ -283,9 +279,7 @@ class _GeneScores:
         )
 
 
-def _correlation(
-    observed: np.ndarray, predicted: np.ndarray, constant: np.ndarray
-) -> np.ndarray:
+def _correlation(observed: np.ndarray, predicted: np.ndarray, constant: np.ndarray) -> np.ndarray:
     """Correlation per gene: NaN where the observed is constant, 0 where only the predicted is."""
     x, y = observed - observed.mean(axis=0), predicted - predicted.mean(axis=0)
     flat = np.ptp(predicted, axis=0) <= _TINY

@@ -92,7 +92,7 @@ class CotrainingSettings:
             )
 
     def training(self, fold: int) -> TrainSettings:
-        """Settings of the training loop for one fold's network.
+        """Return the settings of the training loop for one fold's network.
 
         There is no moving average of the weights: running statistics of batch normalisation
         belong to the raw weights and are not averaged with them.
@@ -198,7 +198,9 @@ def draw_folds(n: int, folds: int, seed: int) -> np.ndarray:
     return fold
 
 
-def synthetic_outside(pairs: SyntheticPairs, allowed: np.ndarray, refused: np.ndarray) -> np.ndarray:
+def synthetic_outside(
+    pairs: SyntheticPairs, allowed: np.ndarray, refused: np.ndarray
+) -> np.ndarray:
     """Which synthetic pairs a network may see that must not know the ``refused`` spots: bool (m,).
 
     A pair with several parents, ``A+B``, needs all of them outside.
@@ -359,8 +361,7 @@ class CrossFittedNetwork:
                 {
                     # A predictor's settings have more fields than a network needs.
                     "settings": {
-                        f.name: getattr(self.settings, f.name)
-                        for f in fields(CotrainingSettings)
+                        f.name: getattr(self.settings, f.name) for f in fields(CotrainingSettings)
                     },
                     "size": self.size,
                     "barcodes": self.barcodes.tolist(),
@@ -382,9 +383,7 @@ class CrossFittedNetwork:
         arrays = load_file(directory / "out_of_fold.safetensors")
         networks = []
         for fold in range(arrays["folds"].max() + 1):
-            network = build_network(
-                settings.network, arrays["out_of_fold"].shape[1], meta["size"]
-            )
+            network = build_network(settings.network, arrays["out_of_fold"].shape[1], meta["size"])
             network.load_state_dict(load_tensors(directory / f"fold-{fold}.safetensors"))
             networks.append(network.eval())
         return cls(
@@ -410,9 +409,7 @@ def fold_source(
     """Pairs that the network of ``fold`` may see: nothing of the fold's spots, real or drawn."""
     kept = folds != fold
     if synthetic is None or settings.synthetic_share == 0:
-        return PairSource(
-            images[kept], targets[kept], images[:0], targets[:0], share=0.0
-        )
+        return PairSource(images[kept], targets[kept], images[:0], targets[:0], share=0.0)
     seen = synthetic_outside(synthetic, barcodes, barcodes[~kept])
     if not seen.any():
         raise InputError(

@@ -51,6 +51,9 @@ class PatchRegressor(nn.Module):
     Make it with :func:`build_network`.
     """
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     def __init__(self, backbone: nn.Module, width: int, n_genes: int) -> None:
         super().__init__()
         self.backbone = backbone
@@ -149,9 +152,7 @@ def recalibrate(network: nn.Module, images: np.ndarray, *, batch_size: int = 256
 
 
 @torch.no_grad()
-def predict_patches(
-    network: nn.Module, images: np.ndarray, *, batch_size: int = 256
-) -> np.ndarray:
+def predict_patches(network: nn.Module, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
     """Predict standardised expression, averaged over the eight turns and mirrors of a patch.
 
     Parameters

@@ -280,7 +280,7 @@ class AdditiveGaussianProcess:
         return np.asarray(np.maximum(prior - explained, noise))
 
     def _spread_of(self, variance: np.ndarray) -> np.ndarray:
-        """Standard deviation per gene (q, G) from the components' variances (q, r)."""
+        """Turn variances of components (q, r) into standard deviations of genes (q, G)."""
         explained = (self.scores**2).mean(axis=0) @ self.axes**2
         left = np.clip(1.0 - explained, 0.0, None)
         return self.spread * np.sqrt(variance @ self.axes**2 + left)

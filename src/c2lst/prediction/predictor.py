@@ -429,9 +429,7 @@ class ExpressionPredictor:
         from c2lst.data.preprocessing import Preprocessing
 
         directory = Path(directory)
-        meta = read_json(
-            directory / _META, required=("format", "settings", "section", "barcodes")
-        )
+        meta = read_json(directory / _META, required=("format", "settings", "section", "barcodes"))
         if meta["format"] != FORMAT:
             raise InputError(
                 directory / _META, "unknown format", found=meta["format"], expected=FORMAT
@@ -490,15 +488,17 @@ def conformal_widths(
     # A gene that never varied in training has no scale: its interval is the point itself.
     ratio = np.where(left_out_sd > 0, residual / np.where(left_out_sd > 0, left_out_sd, 1.0), 0.0)
     n, genes = ratio.shape
-    rank = int(np.ceil(level * (n + 1)))
+    # Between two order statistics: with few spots the next whole one covers far more than asked.
+    rank = level * (n + 1)
     if rank > n:
         return np.full(genes, ratio.max())
-    return np.sort(ratio, axis=0)[rank - 1]
+    ordered = np.sort(ratio, axis=0)
+    below = int(rank)
+    above = min(below, n - 1)
+    return ordered[below - 1] + (rank - below) * (ordered[above] - ordered[below - 1])
 
 
-def _training_rows(
-    section: Section, split: SpotSplit, preprocessing: Preprocessing
-) -> np.ndarray:
+def _training_rows(section: Section, split: SpotSplit, preprocessing: Preprocessing) -> np.ndarray:
     split.check(section)
     preprocessing.check(section)
     if preprocessing.train_hash != split.train_hash:

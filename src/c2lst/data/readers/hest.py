@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _TOLERANCE = 0.05
-_DEFAULT_MPP = 0.5  # of a HEST patch whose attributes are missing
+_OUR_KEYS = ("format", "image_path", "content_hash")
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,12 @@ def read_hest(
         stored.
     """
     metadata = read_json(place.metadata, required=[HestMetadataKey.PIXEL_SIZE])
-    ours = metadata.get(HestMetadataKey.OURS)
+    ours = _ours(place, metadata)
     adata = _read_counts(place)
     scale = _choose_mpp(place, metadata, mpp)
     stored = read_barcodes(place.patches)
     adata, rows = _join(place, adata, stored)
-    _check_corners(place, adata, rows)
+    stored_um = _patch_width(place, adata, rows, scale)
     section = Section(
         name=place.section,
         adata=_with_thumbnail_keys(adata, place.section),
@@ -146,10 +146,23 @@ def read_hest(
             else _pitch(place, metadata, adata, scale)
         ),
         image_path=_image_path(place, ours),
-        patches=_patches(place, rows, patch_um, size, ours),
+        patches=_patches(place, rows, stored_um, patch_um, size),
     )
     _check_saved(place, ours, section)
     return section
+
+
+def _ours(place: HestPlace, metadata: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what c2lst itself noted; none in files of others."""
+    ours = metadata.get(HestMetadataKey.OURS)
+    if ours is None:
+        return None
+    missing = [key for key in _OUR_KEYS if not isinstance(ours, dict) or key not in ours]
+    if missing:
+        raise InputError(place.metadata, f"'c2lst' lacks the key {missing[0]!r}")
+    if ours["format"] != FORMAT:
+        raise InputError(place.metadata, "unknown format", found=ours["format"], expected=FORMAT)
+    return dict(ours)
 
 
 def _read_counts(place: HestPlace) -> AnnData:
@@ -217,27 +230,39 @@ def _join(place: HestPlace, adata: AnnData, stored: np.ndarray) -> tuple[AnnData
     return adata, rows[kept]
 
 
-def _check_corners(place: HestPlace, adata: AnnData, rows: np.ndarray) -> None:
-    """Patches must lie where the spots are: their corners are level-0 and top-left."""
+def _patch_width(place: HestPlace, adata: AnnData, rows: np.ndarray, mpp: float) -> float:
+    """Width in µm of the stored patches, which must lie where the spots are.
+
+    Their corners are level-0 and top-left. Half a width lies between corner and centre, which
+    gives the width where the attributes are missing.
+    """
     with patch_file(place.patches) as file:
         width = file[HestPatchKey.IMAGES].attrs.get(HestPatchKey.SIZE_SRC)
-        corners = file.get(HestPatchKey.COORDS)
-        if corners is None or width is None:
-            return
-        corners = np.asarray(corners[()], dtype=np.float64)
+        pixel = file[HestPatchKey.IMAGES].attrs.get(HestPatchKey.PIXEL_SIZE)
+        corners = np.asarray(file[HestPatchKey.COORDS][()]) if HestPatchKey.COORDS in file else None
+    if corners is None:
+        if width is None:
+            raise InputError(
+                place.patches,
+                "the width of its patches is not known",
+                found="neither 'coords' nor the attribute 'patch_size_src'",
+            )
+        return float(width) * (mpp if pixel is None else float(pixel))
     if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) <= rows.max():
         raise InputError(
             place.patches, "data set 'coords' has the wrong shape", found=corners.shape
         )
-    centres = corners[rows] + float(width) / 2
-    away = np.abs(centres - adata.obsm[SpatialKey.SPATIAL]).max(axis=1)
-    if np.median(away) > 0.1 * float(width):
+    halves = np.asarray(adata.obsm[SpatialKey.SPATIAL]) - corners[rows]
+    half = float(np.median(halves)) if width is None else float(width) / 2
+    away = float(np.median(np.abs(halves - half).max(axis=1)))
+    if half <= 0 or away > 0.2 * half:
         raise InputError(
             place.patches,
             "patches lie elsewhere than their spots",
-            found=f"a median distance of {np.median(away):.0f} px",
-            expected=f"'coords' = centre - {float(width) / 2:.0f} px, as (x, y)",
+            found=f"a median distance of {away:.0f} px",
+            expected=f"'coords' = centre - {half:.0f} px, as (x, y)",
         )
+    return 2 * half * (mpp if pixel is None else float(pixel))
 
 
 def _pitch(place: HestPlace, metadata: dict[str, Any], adata: AnnData, mpp: float) -> float:
@@ -269,22 +294,12 @@ def _pitch(place: HestPlace, metadata: dict[str, Any], adata: AnnData, mpp: floa
 def _patches(
     place: HestPlace,
     rows: np.ndarray,
+    stored_um: float,
     patch_um: float | None,
     size: int | None,
-    ours: dict[str, Any] | None,
 ) -> Patches:
     with patch_file(place.patches) as file:
-        images = file[HestPatchKey.IMAGES]
-        attributes = images.attrs
-        width = attributes.get(HestPatchKey.SIZE_SRC)
-        pixel = attributes.get(HestPatchKey.PIXEL_SIZE)
-        if ours is not None:
-            stored_um = float(ours["patch_um"])
-        elif width is not None and pixel is not None:
-            stored_um = float(width) * float(pixel)
-        else:
-            stored_um = float(images.shape[1]) * _DEFAULT_MPP
-        stored_size = int(images.shape[1])
+        stored_size = int(file[HestPatchKey.IMAGES].shape[1])
     if patch_um is None:
         return Patches(PatchFile(place.patches, rows, size), stored_um)
     if patch_um > 1.01 * stored_um:
@@ -305,7 +320,7 @@ def _patches(
 
 
 def _image_path(place: HestPlace, ours: dict[str, Any] | None) -> Path:
-    if ours is not None and ours.get("image_path"):
+    if ours is not None:
         return Path(ours["image_path"])
     folder = place.directory / HestDirectory.SLIDES
     candidates = (folder / f"{place.section}{suffix}" for suffix in sorted(IMAGE_SUFFIXES))
@@ -338,15 +353,11 @@ def _with_thumbnail_keys(adata: AnnData, name: str) -> AnnData:
 def _check_saved(place: HestPlace, ours: dict[str, Any] | None, section: Section) -> None:
     if ours is None:
         return
-    if ours.get("format") != FORMAT:
-        raise InputError(
-            place.metadata, "unknown format", found=ours.get("format"), expected=FORMAT
-        )
-    if ours.get("content_hash") != section.content_hash:
+    if ours["content_hash"] != section.content_hash:
         raise InputError(
             place.counts,
             "its barcodes, genes or counts are not those that were saved",
             found=f"content {section.content_hash[:12]}",
-            expected=str(ours.get("content_hash"))[:12],
+            expected=str(ours["content_hash"])[:12],
             remedy="read the section from its raw files again",
         )

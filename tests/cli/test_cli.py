@@ -1,0 +1,127 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from c2lst.cli.app import app
+from c2lst.errors import InputError
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from toy import TOML
+
+runner = CliRunner()
+VERBS = (
+    "run simulate ingest split pretrain adapt synthesize train predict evaluate report doctor"
+).split()
+
+
+def call(*arguments):
+    return runner.invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb):
+    result = call(verb, "--help")
+    assert result.exit_code == 0 and verb in result.output
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from c2lst.cli.app import app; "
+        "print([m for m in ('torch', 'diffusers', 'anndata', 'scipy', 'matplotlib', 'pandas')"
+        " if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_verbs_do_by_hand_what_run_strings_together(small_legacy, tmp_path):
+    import anndata
+
+    config = tmp_path / "toy.toml"
+    config.write_text(TOML)
+    paths = {name: tmp_path / name for name in ("section", "central", "adapter", "syn", "model")}
+    split = tmp_path / "split.json"
+    patches = tmp_path / "patches"
+    patches.mkdir()
+    _write_patches(patches)
+    toy = ("--preset", "tiny", "--config", config)
+    slide = (paths["section"], "--central", paths["central"], "--split", split)
+    call("ingest", small_legacy, "-o", paths["section"], "--size", 16)
+    call("split", paths["section"], "-o", split, "--fraction", 0.5)
+    call("pretrain", patches, "-o", paths["central"], *toy)
+    call("adapt", *slide, "-o", paths["adapter"], *toy)
+    call("synthesize", paths["adapter"], "--section", *slide, "-o", paths["syn"], *toy)
+    call("train", *slide, "-o", paths["model"], "--synthetic", paths["syn"], *toy)
+    predictions = tmp_path / "predictions.h5ad"
+    call("predict", paths["model"], "--section", *slide, "-o", predictions)
+    result = call("evaluate", predictions, "-o", tmp_path)
+    assert result.exit_code == 0 and "kriging" in result.output
+    table = anndata.read_h5ad(predictions)
+    assert table.shape == (72, 12) and "network_cotrained" in table.layers
+    left = [p.name for p in tmp_path.iterdir() if p.name.startswith(".")]
+    assert left == []
+
+
+def _write_patches(folder):
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        pixels = rng.integers(120, 250, (24, 24, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+
+
+def test_simulated_tissue_is_read_back_as_a_section(tmp_path):
+    call("simulate", "-o", tmp_path / "slide", "--spots", 4, 4)
+    result = call("ingest", tmp_path / "slide", "-o", tmp_path / "section")
+    assert result.exit_code == 0
+    assert (tmp_path / "section" / "st" / "SIM.h5ad").is_file()
+
+
+def test_doctor_says_what_is_there():
+    result = call("doctor")
+    assert result.exit_code == 0
+    assert "torch" in result.output and "device" in result.output
+
+
+def bad_calls(folder, legacy):
+    (folder / "empty").mkdir()
+    (folder / "genes.txt").write_text("# none\n")
+    (folder / "bad.toml").write_text("fraction = 2.0")
+    (folder / "not.h5ad").write_text("x")
+    run = ("run", legacy, "-o", folder / "run")
+    return {
+        "a slide that is not there": ("run", folder / "absent", "-o", folder / "run"),
+        "a folder without a slide": ("run", folder / "empty", "-o", folder / "run"),
+        "an unknown section": (*run, "--section", "C9"),
+        "a bad fraction": (*run, "--fraction", 1.5),
+        "a bad setting": (*run, "--config", folder / "bad.toml"),
+        "an empty gene list": (*run, "--genes", folder / "genes.txt"),
+        "a central model that is none": (*run, "--central", folder / "empty"),
+        "a collection without images": (*run, "--collection", folder / "empty"),
+        "predictions that are none": ("evaluate", folder / "not.h5ad", "-o", folder),
+        "a run that is none": ("report", folder / "empty"),
+        "a section that is none": ("split", folder / "empty", "-o", folder / "s.json"),
+        "too few spots": ("simulate", "-o", folder / "sim", "--spots", 1, 1),
+    }
+
+
+
+@pytest.mark.parametrize("index", range(12))
+def test_bad_input_is_one_error(index, small_legacy, tmp_path):
+    name, arguments = list(bad_calls(tmp_path, small_legacy).items())[index]
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    assert "\n" not in str(caught.value), name
+
+
+def test_bad_input_ends_with_exit_code_2_and_one_line(tmp_path):
+    command = [sys.executable, "-m", "c2lst", "run", str(tmp_path), "-o", str(tmp_path / "run")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1 and str(tmp_path) in result.stderr

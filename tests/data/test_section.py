@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+import anndata
+import h5py
+import numpy as np
+import pytest
+
+from c2lst.data.patches import Patches
+from c2lst.data.section import Section, available_sections
+from c2lst.errors import InputError
+
+
+def _files(directory):
+    return sorted(p.relative_to(directory).as_posix() for p in directory.rglob("*") if p.is_file())
+
+
+def _renamed(section, name):
+    adata = section.adata.copy()
+    adata.uns["spatial"] = {name: adata.uns["spatial"][section.name]}
+    return dataclasses.replace(section, name=name, adata=adata)
+
+
+@pytest.fixture
+def saved(small_section, tmp_path):
+    small_section.save(tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_a_section_survives_the_disk(small_section, saved):
+    loaded = Section.load(saved)
+    assert loaded.name == small_section.name
+    assert loaded.content_hash == small_section.content_hash
+    assert (loaded.mpp, loaded.pitch_um) == (small_section.mpp, small_section.pitch_um)
+    assert loaded.patches.patch_um == small_section.patches.patch_um
+    assert np.array_equal(loaded.centres_px, small_section.centres_px)
+    assert np.array_equal(loaded.patches[:], small_section.patches[:])
+    assert loaded.image_path == small_section.image_path.absolute()
+    assert loaded.adata.obs.equals(small_section.adata.obs)
+    before, after = (s.adata.uns["spatial"]["S1"] for s in (small_section, loaded))
+    assert after["scalefactors"] == before["scalefactors"]
+    assert all(
+        np.array_equal(after["images"][key], before["images"][key]) for key in before["images"]
+    )
+
+
+def test_the_layout_is_that_of_hest_key_by_key(small_section, saved):
+    assert _files(saved) == ["metadata/S1.json", "patches/S1.h5", "st/S1.h5ad"]
+    n, width = len(small_section), 112.0 / small_section.mpp
+    with h5py.File(saved / "patches/S1.h5") as file:
+        assert file["img"].shape == (n, 32, 32, 3) and file["img"].dtype == np.uint8
+        assert file["barcode"].shape == (n, 1)
+        assert [b.decode() for b in file["barcode"][:, 0]] == small_section.barcodes.tolist()
+        assert np.allclose(file["coords"][()], small_section.centres_px - width / 2)
+        attributes = dict(file["img"].attrs)
+    assert attributes["patch_size_src"] == pytest.approx(width)
+    assert attributes["patch_size_target"] == 32
+    assert attributes["downsample"] == pytest.approx(width / 32)
+    assert attributes["pixel_size"] == pytest.approx(small_section.mpp)
+    adata = anndata.read_h5ad(saved / "st/S1.h5ad")
+    assert set(adata.obs) >= {
+        "in_tissue", "array_row", "array_col", "pxl_col_in_fullres", "pxl_row_in_fullres",
+    }  # fmt: skip
+    assert np.array_equal(
+        adata.obsm["spatial"], adata.obs[["pxl_col_in_fullres", "pxl_row_in_fullres"]]
+    )
+    metadata = json.loads((saved / "metadata/S1.json").read_text())
+    assert metadata["pixel_size_um_estimated"] == small_section.mpp
+    assert metadata["inter_spot_dist"] == 200.0
+    assert metadata["spot_diameter"] == pytest.approx(100.0)
+
+
+def test_patches_stay_in_their_file_until_asked_for(small_section, saved):
+    loaded = Section.load(saved)
+    assert not isinstance(loaded.patches.images, np.ndarray)
+    wanted = np.array([7, 3, 3, 70])
+    assert np.array_equal(loaded.patches[wanted], small_section.patches[wanted])
+    assert np.array_equal(loaded.patches[5], small_section.patches[5])
+    part = loaded.subset(loaded.barcodes[[9, 2]])
+    assert not isinstance(part.patches.images, np.ndarray)
+    assert np.array_equal(part.patches[:], small_section.patches[[9, 2]])
+    assert part.patches[np.array([], dtype=int)].shape == (0, 32, 32, 3)
+
+
+def test_a_subset_keeps_the_order_asked_for(small_section):
+    barcodes = small_section.barcodes[[5, 1, 30]]
+    part = small_section.subset(barcodes)
+    assert part.barcodes.tolist() == barcodes.tolist()
+    assert np.array_equal(part.centres_px, small_section.centres_px[[5, 1, 30]])
+    assert np.array_equal(part.counts.toarray(), small_section.counts.toarray()[[5, 1, 30]])
+    assert np.array_equal(part.patches[:], small_section.patches[[5, 1, 30]])
+
+
+def test_an_unknown_barcode_is_refused(small_section):
+    with pytest.raises(InputError, match="99x99"):
+        small_section.subset(["1x1", "99x99"])
+
+
+def test_units(small_section):
+    assert np.allclose(small_section.centres_um, small_section.centres_px * small_section.mpp)
+    assert np.array_equal(small_section.library_size, small_section.counts.toarray().sum(axis=1))
+
+
+def test_the_hash_is_of_barcodes_genes_and_counts(small_section):
+    def changed(change):
+        adata = small_section.adata.copy()
+        change(adata)
+        return dataclasses.replace(small_section, adata=adata).content_hash
+
+    def more(adata):
+        adata.X[0, 0] += 1
+
+    def renamed(adata):
+        adata.obs_names = ["other", *adata.obs_names[1:]]
+
+    def other_gene(adata):
+        adata.var_names = ["other", *adata.var_names[1:]]
+
+    def explicit_zero(adata):
+        dense = adata.X.tocoo()
+        row, column = np.argwhere(adata.X.toarray() == 0)[0]
+        adata.X = type(dense)(
+            (np.append(dense.data, 0), (np.append(dense.row, row), np.append(dense.col, column))),
+            shape=dense.shape,
+        ).tocsr()
+
+    same = small_section.content_hash
+    assert changed(lambda adata: None) == same
+    assert changed(explicit_zero) == same
+    assert len({same, changed(more), changed(renamed), changed(other_gene)}) == 4
+
+
+def _counts(value):
+    def change(adata):
+        adata.X[2, 3] = value
+
+    return change
+
+
+def _assign(key, value):
+    return lambda adata: adata.obsm.__setitem__(key, value(adata))
+
+
+def _nan_place(adata):
+    places = adata.obsm["spatial"].copy()
+    places[4, 1] = np.nan
+    return places
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_counts(-1), "negative"),
+        (_counts(0.5), "whole"),
+        (_counts(np.nan), "not a number"),
+        (_counts(np.inf), "not a number"),
+        (lambda a: setattr(a, "X", a.X.toarray()), "CSR"),
+        (lambda a: setattr(a, "obs_names", ["1x1"] * a.n_obs), "barcode"),
+        (lambda a: setattr(a, "var_names", ["G"] * a.n_vars), "gene"),
+        (_assign("spatial", _nan_place), "not finite"),
+        (_assign("spatial", lambda a: np.zeros((a.n_obs, 3))), "shape"),
+        (lambda a: a.obsm.pop("spatial"), "spatial"),
+        (lambda a: a.obs.pop("array_row"), "array_row"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_no_section_is_refused(small_section, change, words):
+    adata = small_section.adata.copy()
+    change(adata)
+    with pytest.raises(InputError, match=words) as caught:
+        dataclasses.replace(small_section, adata=adata)
+    assert "'S1'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"mpp": 0}, {"mpp": np.nan}, {"pitch_um": -1}, {"name": ""}, {"name": "a/b"}],
+)
+def test_lengths_and_names_are_checked(small_section, fields):
+    with pytest.raises(InputError):
+        dataclasses.replace(small_section, **fields)
+
+
+def test_a_patch_too_few_is_refused(small_section):
+    patches = Patches(small_section.patches[:-1], 112.0)
+    with pytest.raises(InputError, match="differ in number"):
+        dataclasses.replace(small_section, patches=patches)
+
+
+def test_no_spots_are_no_section(small_section):
+    with pytest.raises(InputError, match="empty"):
+        small_section.subset([])
+
+
+def test_two_sections_share_a_folder(small_section, saved):
+    other = _renamed(small_section, "S2")
+    other.save(saved)
+    assert available_sections(saved) == ["S1", "S2"]
+    for name in ("S1", "S2"):
+        assert Section.load(saved, name).content_hash == small_section.content_hash
+    with pytest.raises(InputError, match="S1, S2"):
+        Section.load(saved)
+    with pytest.raises(InputError, match="S3"):
+        Section.load(saved, "S3")
+
+
+def test_a_section_is_saved_over_itself(small_section, saved):
+    Section.load(saved).subset(small_section.barcodes[:5]).save(saved)
+    assert len(Section.load(saved)) == 5
+    assert np.array_equal(Section.load(saved).patches[:], small_section.patches[:5])
+
+
+def test_a_folder_of_someone_else_is_not_replaced(small_section, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match=r"thesis\.txt"):
+        small_section.save(tmp_path)
+    assert _files(tmp_path) == ["thesis.txt"]
+
+
+def test_real_hest_files_are_not_replaced_either(small_section, saved):
+    (saved / "st" / "TENX13.h5ad").write_bytes(b"theirs")
+    with pytest.raises(InputError, match="TENX13"):
+        small_section.save(saved)
+    assert (saved / "st" / "TENX13.h5ad").read_bytes() == b"theirs"
+
+
+def test_a_kill_leaves_the_old_section_whole(small_section, saved, monkeypatch):
+    monkeypatch.setattr(
+        anndata.AnnData, "write_h5ad", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        small_section.subset(small_section.barcodes[:5]).save(saved)
+    monkeypatch.undo()
+    assert len(Section.load(saved)) == len(small_section)
+    assert [p.name for p in saved.parent.iterdir()] == ["out"]
+
+
+def test_a_missing_image_is_said_when_it_is_needed(small_section, saved):
+    loaded = dataclasses.replace(Section.load(saved), image_path=saved / "gone.png")
+    with pytest.raises(InputError, match=r"gone\.png"):
+        loaded.open_image()
+    assert Section.load(saved).open_image().width == small_section.open_image().width
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _edit_json(path, change):
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def _edit_h5(path, change):
+    with h5py.File(path, "r+") as file:
+        change(file)
+
+
+def _ours(**changes):
+    return lambda path: _edit_json(path, lambda value: value["c2lst"].update(changes))
+
+
+def _theirs(**changes):
+    return lambda path: _edit_json(path, lambda value: value.update(changes))
+
+
+def _without_pixel_size(path):
+    _edit_json(path, lambda value: value.pop("pixel_size_um_estimated"))
+
+
+def _swap(file):
+    corners = file["coords"][()]
+    file["coords"][...] = corners[:, ::-1] + [300, -300]
+
+
+def _drop_barcode(file):
+    values = file["barcode"][:-1]
+    del file["barcode"]
+    file["barcode"] = values
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "words"),
+    [
+        ("st/S1.h5ad", lambda p: p.unlink(), "holds no|which|not here"),
+        ("st/S1.h5ad", _truncate, "no readable AnnData"),
+        ("st/S1.h5ad", lambda p: p.write_text("hello"), "no readable AnnData"),
+        ("patches/S1.h5", lambda p: p.unlink(), "no such patch file"),
+        ("patches/S1.h5", _truncate, "readable HDF5|damaged"),
+        ("patches/S1.h5", lambda p: p.write_text("hello"), "HDF5"),
+        ("patches/S1.h5", lambda p: _edit_h5(p, lambda f: f.pop("img")), "img"),
+        ("patches/S1.h5", lambda p: _edit_h5(p, lambda f: f.pop("barcode")), "barcode"),
+        ("patches/S1.h5", lambda p: _edit_h5(p, _drop_barcode), "does not match"),
+        ("patches/S1.h5", lambda p: _edit_h5(p, _swap), "elsewhere"),
+        ("metadata/S1.json", lambda p: p.unlink(), "no such file"),
+        ("metadata/S1.json", _truncate, "JSON"),
+        ("metadata/S1.json", _without_pixel_size, "pixel_size"),
+        ("metadata/S1.json", _theirs(pixel_size_um_estimated=None), "no length"),
+        ("metadata/S1.json", _ours(content_hash="0" * 64), "not those"),
+        ("metadata/S1.json", _ours(format=9), "format"),
+        ("metadata/S1.json", _theirs(c2lst={"format": 1}), "c2lst"),
+    ],
+)  # fmt: skip
+def test_a_damaged_folder_is_refused_by_file(small_section, tmp_path, file, damage, words):
+    small_section.save(tmp_path / "out")
+    damage(tmp_path / "out" / file)
+    with pytest.raises(InputError, match=words):
+        Section.load(tmp_path / "out").patches[:]
+
+
+def test_a_folder_without_sections_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no section"):
+        Section.load(tmp_path)
+
+
+def test_saving_leaves_the_slide_alone(small_legacy, small_section, saved, tmp_path):
+    before = {p.name: p.stat().st_mtime_ns for p in small_legacy.iterdir()}
+    shutil.rmtree(saved)
+    small_section.save(saved)
+    assert before == {p.name: p.stat().st_mtime_ns for p in small_legacy.iterdir()}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scanpy_draws_it_unchanged(saved):
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    scanpy = pytest.importorskip("scanpy")
+    import matplotlib.pyplot as plt
+
+    adata = anndata.read_h5ad(saved / "st/S1.h5ad")
+    for key in ("hires", "lowres", "downscaled_fullres"):
+        axes = scanpy.pl.spatial(adata, img_key=key, color="G0", show=False)
+        shown = axes[0].get_images()[0].get_array()
+        scale = adata.uns["spatial"]["S1"]["scalefactors"][f"tissue_{key}_scalef"]
+        assert np.array_equal(shown.shape[:2], adata.uns["spatial"]["S1"]["images"][key].shape[:2])
+        assert scale == pytest.approx(max(shown.shape[:2]) / 1000)
+        plt.close("all")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_squidpy_draws_it_unchanged(saved):
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    squidpy = pytest.importorskip("squidpy")
+    import matplotlib.pyplot as plt
+
+    squidpy.pl.spatial_scatter(anndata.read_h5ad(saved / "st/S1.h5ad"), color="G0")
+    assert plt.gca().get_images()
+    plt.close("all")

@@ -1,0 +1,157 @@
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from c2lst import workflow
+from c2lst.errors import InputError
+from c2lst.workflow import stages
+from c2lst.workflow.rundir import STAGES
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from toy import TOML, toy_settings
+
+ARTEFACTS = (
+    "manifest.json",
+    "split.json",
+    "preprocessing.json",
+    "section",
+    "central",
+    "adapter",
+    "synthetic",
+    "predictor",
+    "predictor_real_only",
+    "predictions.h5ad",
+    "metrics.csv",
+    "gene_metrics.csv",
+    "comparisons.csv",
+    "report.html",
+)
+
+
+@pytest.fixture(scope="module")
+def whole(small_legacy, tmp_path_factory):
+    """An uninterrupted toy run."""
+    folder = tmp_path_factory.mktemp("run")
+    return workflow.run(small_legacy, folder / "run", toy_settings(folder))
+
+
+def test_a_run_leaves_every_artefact_and_no_scratch(whole):
+    assert all((whole / name).exists() for name in ARTEFACTS)
+    assert not [p.name for p in whole.iterdir() if p.name.startswith(".")]
+    manifest = json.loads((whole / "manifest.json").read_text())
+    assert [manifest["stages"][name]["status"] for name in STAGES] == ["done"] * len(STAGES)
+    assert any("slide's own tissue" in note for note in manifest["notes"])
+
+
+def test_the_metrics_hold_every_baseline_and_the_twin(whole):
+    import pandas as pd
+
+    metrics = pd.read_csv(whole / "metrics.csv").set_index("method")
+    expected = {
+        "c2lst (image + place)",
+        "train_mean",
+        "train_median",
+        "knn",
+        "kriging",
+        "network_cotrained",
+        "network_real_only",
+        "predicted_real_only",
+    }
+    assert expected <= set(metrics.index)
+    assert metrics.loc["train_median", "skill"] == 0
+    assert metrics[["mae", "pearson", "skill"]].notna().all().all()
+
+
+def test_interrupted_in_every_stage_a_run_ends_with_the_same_numbers(
+    whole, small_legacy, tmp_path, monkeypatch
+):
+    settings, output = toy_settings(tmp_path), tmp_path / "run"
+    functions = dict(stages.STAGE_FUNCTIONS)
+    for name in STAGES:
+
+        def dying(*arguments, name=name):
+            functions[name](*arguments)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(stages, "STAGE_FUNCTIONS", functions | {name: dying})
+        with pytest.raises(KeyboardInterrupt):
+            workflow.run(small_legacy, output, settings)
+        manifest = json.loads((output / "manifest.json").read_text())
+        assert manifest["stages"][name]["status"] == "interrupted"
+    monkeypatch.setattr(stages, "STAGE_FUNCTIONS", functions)
+    workflow.run(small_legacy, output, settings)
+    for name in ("metrics.csv", "gene_metrics.csv", "comparisons.csv"):
+        assert (output / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_killed_process_continues_to_the_same_numbers(whole, small_legacy, tmp_path):
+    """SIGKILL at the first checkpoint of the central model, then the same command again."""
+    (tmp_path / "toy.toml").write_text(TOML)
+    output = tmp_path / "run"
+    command = [sys.executable, "-m", "c2lst", "run", str(small_legacy), "-o", str(output)]
+    command += ["--config", str(tmp_path / "toy.toml")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        while process.poll() is None and not list(output.glob(".work/central/checkpoint-*")):
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (output / "report.html").exists()
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert (output / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
+
+
+def test_a_central_model_can_be_given(whole, small_legacy, tmp_path):
+    central = whole / "central"
+    output = workflow.run(small_legacy, tmp_path / "run", toy_settings(tmp_path), central=central)
+    cards = [json.loads((p / "central" / "central.json").read_text()) for p in (whole, output)]
+    assert cards[0]["hash"] == cards[1]["hash"]
+
+
+def test_a_folder_of_something_else_is_left_alone(small_legacy, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="nothing in this one was touched"):
+        workflow.run(small_legacy, tmp_path, toy_settings(tmp_path.parent))
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_other_settings_do_not_overwrite_a_run(whole, small_legacy, tmp_path):
+    before = (whole / "metrics.csv").read_bytes()
+    with pytest.raises(InputError, match="another fraction"):
+        workflow.run(small_legacy, whole, toy_settings(tmp_path, fraction=0.25))
+    assert (whole / "metrics.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["central", "collection"])
+def test_missing_inputs_are_named_before_anything_is_made(small_legacy, tmp_path, option):
+    with pytest.raises(InputError, match=option):
+        workflow.run(
+            small_legacy,
+            tmp_path / "run",
+            toy_settings(tmp_path),
+            **{option: tmp_path / "absent"},
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_scanpy_and_squidpy_draw_the_predictions_unchanged(whole):
+    import anndata
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import scanpy
+    import squidpy
+
+    predictions = anndata.read_h5ad(whole / "predictions.h5ad")
+    gene = predictions.var_names[0]
+    scanpy.pl.spatial(predictions, color=gene, show=False)
+    squidpy.pl.spatial_scatter(predictions, color=gene)
