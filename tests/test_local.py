@@ -62,7 +62,7 @@ def test_adaptation_leaves_the_central_model_alone_and_learns(central, slide, lo
 
 def test_only_training_spots_are_learnt_from(central, slide):
     """Other counts and other patches at the test spots give the very same adapter."""
-    section, split, preprocessing = slide
+    section, split, _ = slide
     test = section.indices_of(split.test)
     adata = section.adata.copy()
     counts = adata.X.toarray()
@@ -138,7 +138,7 @@ def test_profiles_between_spots_name_both_parents(local, slide):
 
 
 def test_both_guidance_branches_in_one_batch_equal_separate_ones(local, slide):
-    section, split, preprocessing = slide
+    section, _, preprocessing = slide
     network = adapt(local.central, slide, steps=3).network.eval()
     genes = torch.from_numpy(preprocessing.expression(section)[:3])
     noisy = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -150,7 +150,7 @@ def test_both_guidance_branches_in_one_batch_equal_separate_ones(local, slide):
 
 
 def test_splits_and_preprocessings_of_other_spots_are_refused(local, central, slide):
-    section, split, preprocessing = slide
+    section, _, preprocessing = slide
     other = SpotSplit.draw(section, fraction=0.25, seed=2)
     with pytest.raises(InputError, match="training spots"):
         local.synthesize(section, other, SYNTHESIS)

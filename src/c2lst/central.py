@@ -113,8 +113,8 @@ class CentralModel:
         patch_um
             Side of a patch in µm.
         stain
-            Reference that all patches are normalised to; fitted on the patches themselves if not
-            given.
+            Reference that all patches are normalised to; that of the most typical patch if not
+            given (paper §2.4: one representative patch for each organ).
         source_stain
             The stain that the patches have, where it is known; estimated from them if not given.
         directory
@@ -307,10 +307,13 @@ def _normalised(
 ) -> _NormalisedPatches:
     if len(patches) == 0:
         raise InputError("central collection", "holds no patches")
-    if own is None:
+    if own is None or reference is None:
         chosen = np.linspace(0, len(patches) - 1, min(STAIN_SAMPLE, len(patches))).astype(int)
-        own = StainReference.fit(patches.fetch(np.unique(chosen)), fallback=reference)
-    return _NormalisedPatches(patches, StainNormaliser(own, reference or own))
+        some = patches.fetch(np.unique(chosen))
+        own = own or StainReference.fit(some, fallback=reference)
+        # Pooled over slides, a stain belongs to none of them: the target is one patch's.
+        reference = reference or StainReference.representative(some)
+    return _NormalisedPatches(patches, StainNormaliser(own, reference))
 
 
 def _card(model: CentralModel) -> str:

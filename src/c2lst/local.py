@@ -19,8 +19,7 @@ from c2lst.central import CentralModel
 from c2lst.data.preprocessing import Preprocessing
 from c2lst.data.section import Section
 from c2lst.data.split import SpotSplit
-from c2lst.data.synthetic import SyntheticPairs
-from c2lst.prediction.cotraining import PARENT_SEPARATOR
+from c2lst.data.synthetic import PARENT_SEPARATOR, SyntheticPairs
 from c2lst.diffusion.draws import Draws, mix_seed
 from c2lst.diffusion.film import GeneModulatedUNet
 from c2lst.diffusion.noise import DenoisingLoss, NoiseProcess, dihedral, to_uint8, to_unit_range
@@ -428,7 +427,9 @@ def _profiles(
     partners = _neighbours(scaled)
     partner = partners[rows, rng.integers(partners.shape[1], size=len(rows))]
     share = rng.beta(1.0, 2.0, size=(len(rows), 1)).astype(np.float32)
-    names = [f"{a}{PARENT_SEPARATOR}{b}" for a, b in zip(barcodes[rows], barcodes[partner])]
+    names = [
+        f"{a}{PARENT_SEPARATOR}{b}" for a, b in zip(barcodes[rows], barcodes[partner], strict=True)
+    ]
     return (1 - share) * scaled[rows] + share * scaled[partner], np.array(names)
 
 

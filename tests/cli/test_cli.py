@@ -12,9 +12,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import TOML
 
 runner = CliRunner()
-VERBS = (
-    "run simulate ingest split pretrain adapt synthesize train predict evaluate report doctor"
-).split()
+VERBS = [
+    *("run", "simulate", "ingest", "split", "pretrain", "adapt"),
+    *("synthesize", "train", "predict", "evaluate", "report", "doctor"),
+]
 
 
 def call(*arguments):
@@ -108,7 +109,6 @@ def bad_calls(folder, legacy):
         "a section that is none": ("split", folder / "empty", "-o", folder / "s.json"),
         "too few spots": ("simulate", "-o", folder / "sim", "--spots", 1, 1),
     }
-
 
 
 @pytest.mark.parametrize("index", range(12))

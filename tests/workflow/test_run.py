@@ -76,6 +76,7 @@ def test_interrupted_in_every_stage_a_run_ends_with_the_same_numbers(
     functions = dict(stages.STAGE_FUNCTIONS)
     for name in STAGES:
 
+        @functools.wraps(functions[name])
         def dying(*arguments, name=name):
             functions[name](*arguments)
             raise KeyboardInterrupt
@@ -106,8 +107,10 @@ def test_a_killed_process_continues_to_the_same_numbers(whole, small_legacy, tmp
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not (output / "report.html").exists()
+    (output / ".metrics.left").write_text("half a file, as a kill leaves it")
     subprocess.run(command, env=environment, check=True, capture_output=True)
     assert (output / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
+    assert not [p.name for p in output.iterdir() if p.name.startswith(".")]
 
 
 def test_a_central_model_can_be_given(whole, small_legacy, tmp_path):

@@ -151,6 +151,10 @@ def pretrain(
     config: opt.Config = None,
     seed: opt.Seed = None,
     patch_um: Annotated[float, typer.Option(help="Side of the patches in µm.")] = 112.0,
+    mpp: Annotated[
+        float | None,
+        typer.Option(help="µm per px of the images; without it each is taken whole as a patch."),
+    ] = None,
 ) -> None:
     """Train a central model on unlabelled H&E patches."""
     from c2lst.central import CentralModel
@@ -158,7 +162,9 @@ def pretrain(
     from c2lst.settings import load_settings
 
     settings = load_settings(preset, config, {"seed": seed}).central
-    patches = PatchCollection.from_folder(collection, size=settings.shape.size, patch_um=patch_um)
+    patches = PatchCollection.from_folder(
+        collection, size=settings.shape.size, patch_um=patch_um, mpp=mpp
+    )
     model = CentralModel.pretrain(
         patches, settings, patch_um=patch_um, directory=opt.scratch(output)
     )

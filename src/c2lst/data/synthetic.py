@@ -24,6 +24,10 @@ SUFFIX = "_synthetic"
 _SCALED = "scaled"
 
 
+PARENT_SEPARATOR = "+"
+"""Between the barcodes of a pair whose profile lies between two spots', in ``source_barcodes``."""
+
+
 @dataclass(frozen=True, eq=False)
 class SyntheticPairs:
     """Generated patches and the expression profiles that they were drawn for.
@@ -37,7 +41,7 @@ class SyntheticPairs:
     scaled, lognorm
         The profiles, float32 (m, G): standardised, and log1p of normalised counts.
     source_barcodes
-        Training spot behind each profile, str (m,).
+        Training spot behind each profile, str (m,); ``A+B`` for one between two spots.
     seeds
         Seed of each image, int64 (m,).
     guidance_scale, sampler

@@ -18,8 +18,8 @@ import fnmatch
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from c2lst.errors import InputError
 
@@ -60,7 +60,7 @@ class _PaddedTimeEmbedding(nn.Module):
         self.room = room
 
     def forward(self, sample: Tensor, condition: Tensor | None = None) -> Tensor:
-        return F.pad(self.embedding(sample, condition), (0, self.room))
+        return pad(self.embedding(sample, condition), (0, self.room))
 
 
 class _PaddedGenes(nn.Module):
@@ -71,7 +71,7 @@ class _PaddedGenes(nn.Module):
         self.time_width = time_width
 
     def forward(self, embedded: Tensor) -> Tensor:
-        return F.pad(embedded, (self.time_width, 0))
+        return pad(embedded, (self.time_width, 0))
 
 
 class _ModulatedProjection(nn.Module):

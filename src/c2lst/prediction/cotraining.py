@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from c2lst.data.synthetic import PARENT_SEPARATOR
 from c2lst.diffusion.draws import Draws, mix_seed
 from c2lst.diffusion.noise import dihedral
 from c2lst.diffusion.trainer import TrainHistory, TrainSettings, train
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from c2lst.data.synthetic import SyntheticPairs
 
 COLOUR_GAIN, COLOUR_SHIFT = 0.05, 0.03
-PARENT_SEPARATOR = "+"
-"""Between the barcodes of a synthetic pair with two parents, in ``source_barcodes``."""
 
 _META = "network.json"
 

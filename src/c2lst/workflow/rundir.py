@@ -66,6 +66,7 @@ class RunDirectory:
                 self.manifest_path, required=("format", "inputs", "settings", "stages", "notes")
             )
             self._refuse_other_run(inputs, settings)
+            self._sweep()
         elif root.is_dir() and any(root.iterdir()):
             raise InputError(
                 root,
@@ -130,6 +131,16 @@ class RunDirectory:
     def scratch(self, stage: str) -> Path:
         """Return the folder of a stage's checkpoints, which goes when the stage is done."""
         return self.root / ".work" / stage
+
+    def _sweep(self) -> None:
+        """Remove the half-written files that a killed process left beside the artefacts."""
+        for left in self.root.glob(".*"):
+            if left.name == ".work":
+                continue
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Remove the empty scratch folder."""

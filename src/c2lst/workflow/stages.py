@@ -131,8 +131,13 @@ def _pretrain(
         origin = f"pretrained on {len(patches)} patches of {inputs.collection.name}"
         source_stain = None
     else:
+        # Little tissue is left between the test spots: overlapping cuts make the most of it.
         patches = PatchCollection.from_section_tissue(
-            _section(run), _split(run), size=size, patch_um=settings.patch_um
+            _section(run),
+            _split(run),
+            size=size,
+            patch_um=settings.patch_um,
+            stride_um=settings.patch_um / 4,
         )
         origin = (
             f"pretrained on {len(patches)} patches of this slide's own tissue outside the test "
