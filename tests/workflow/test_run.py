@@ -134,6 +134,16 @@ def test_other_settings_do_not_overwrite_a_run(whole, small_legacy, tmp_path):
     assert (whole / "metrics.csv").read_bytes() == before
 
 
+def test_after_a_first_mistake_the_same_folder_will_do(small_legacy, tmp_path):
+    output = tmp_path / "run"
+    with pytest.raises(InputError, match="C9"):
+        workflow.run(small_legacy, output, toy_settings(tmp_path), section="C9")
+    short = toy_settings(tmp_path, fraction=0.25)
+    with pytest.raises(InputError, match="genes"):
+        workflow.run(small_legacy, output, short, genes=("NO-SUCH-GENE",))
+    assert (output / "split.json").is_file()
+
+
 @pytest.mark.parametrize("option", ["central", "collection"])
 def test_missing_inputs_are_named_before_anything_is_made(small_legacy, tmp_path, option):
     with pytest.raises(InputError, match=option):

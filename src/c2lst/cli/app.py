@@ -56,7 +56,7 @@ def run(
 ) -> None:
     """Carry one slide all the way: from its files to a map and a report."""
     from c2lst import workflow
-    from c2lst.cli.tables import show_metrics
+    from c2lst.cli.tables import show_metrics, show_stages
     from c2lst.settings import load_settings
 
     options = {"fraction": fraction, "scheme": scheme, "seed": seed}
@@ -71,6 +71,7 @@ def run(
         mpp=mpp,
         command=shlex.join(["c2lst", *sys.argv[1:]]),
     )
+    show_stages(path / "manifest.json")
     show_metrics(path / "metrics.csv")
     _tell(f"report: {path / 'report.html'}")
 

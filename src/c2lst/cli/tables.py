@@ -5,6 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def show_stages(path: Path) -> None:
+    """Print how long each stage of a run took."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from c2lst.storage import read_json
+
+    table = Table(title="stages")
+    table.add_column("stage")
+    table.add_column("time", justify="right")
+    table.add_column("what came of it")
+    for name, stage in read_json(path, required=("stages",))["stages"].items():
+        plain = {k: v for k, v in stage["summary"].items() if isinstance(v, str | int | float)}
+        minutes, seconds = divmod(round(stage["seconds"]), 60)
+        told = ", ".join(f"{key} {_short(value)}" for key, value in plain.items())
+        table.add_row(name, f"{minutes}:{seconds:02d}", told)
+    Console().print(table)
+
+
+def _short(value: str | float) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value[:12] if isinstance(value, str) and len(value) == 64 else str(value)
+
+
 def show_metrics(path: Path) -> None:
     """Print the metrics of the held-out spots, the best error first."""
     import pandas as pd

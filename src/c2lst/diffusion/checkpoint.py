@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from c2lst.errors import InputError
 from c2lst.storage import read_json, whole_directory, write_json
 
-if TYPE_CHECKING:
-    from c2lst.diffusion.trainer import TrainHistory
+
+@dataclass
+class TrainHistory:
+    """What happened: mean loss over each stretch of steps, and updates that were skipped."""
+
+    steps: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    pending: list[float] = field(default_factory=list)
+    skipped: int = 0
+
+    def add(self, step: int, loss: float, *, close: bool) -> None:
+        """Take the loss of a step in; ``close`` ends the stretch."""
+        if math.isfinite(loss):
+            self.pending.append(loss)
+        else:
+            self.skipped += 1
+        if close:
+            self.steps.append(step)
+            self.losses.append(float(np.mean(self.pending)) if self.pending else math.nan)
+            self.pending = []
 
 
 @dataclass

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -19,7 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from c2lst.diffusion.checkpoint import Checkpoint, latest_checkpoint, save_checkpoint
+from c2lst.diffusion.checkpoint import (
+    Checkpoint,
+    TrainHistory,
+    latest_checkpoint,
+    save_checkpoint,
+)
 from c2lst.diffusion.draws import Draws, mix_seed
 from c2lst.errors import InputError
 from c2lst.progress import logger, progress_bar
@@ -109,27 +114,6 @@ class TrainSettings:
             return self.learning_rate
         done = (step - rising) / max(1, self.steps - rising)
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-@dataclass
-class TrainHistory:
-    """What happened: mean loss over each stretch of steps, and updates that were skipped."""
-
-    steps: list[int] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    pending: list[float] = field(default_factory=list)
-    skipped: int = 0
-
-    def add(self, step: int, loss: float, *, close: bool) -> None:
-        """Take the loss of a step in; ``close`` ends the stretch."""
-        if math.isfinite(loss):
-            self.pending.append(loss)
-        else:
-            self.skipped += 1
-        if close:
-            self.steps.append(step)
-            self.losses.append(float(np.mean(self.pending)) if self.pending else math.nan)
-            self.pending = []
 
 
 def batch_indices(length: int, settings: TrainSettings, step: int) -> np.ndarray:

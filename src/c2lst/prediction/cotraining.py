@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from c2lst.data.synthetic import PARENT_SEPARATOR
+from c2lst.diffusion.checkpoint import TrainHistory
 from c2lst.diffusion.draws import Draws, mix_seed
 from c2lst.diffusion.noise import dihedral
-from c2lst.diffusion.trainer import TrainHistory, TrainSettings, train
+from c2lst.diffusion.trainer import TrainSettings, train
 from c2lst.errors import InputError
 from c2lst.prediction.networks import build_network, predict_patches, recalibrate, to_unit
 from c2lst.progress import logger

@@ -61,13 +61,11 @@ class RunDirectory:
         self.root = root
         if root.exists() and not root.is_dir():
             raise InputError(root, "is a file", expected="a folder for the results")
-        if self.manifest_path.is_file():
-            self.manifest = read_json(
-                self.manifest_path, required=("format", "inputs", "settings", "stages", "notes")
-            )
+        self.manifest = self._read_manifest()
+        if self.manifest.get("stages"):
             self._refuse_other_run(inputs, settings)
             self._sweep()
-        elif root.is_dir() and any(root.iterdir()):
+        elif root.is_dir() and any(p.name != "manifest.json" for p in root.iterdir()):
             raise InputError(
                 root,
                 "is not empty and holds no run of c2lst",
@@ -131,6 +129,15 @@ class RunDirectory:
     def scratch(self, stage: str) -> Path:
         """Return the folder of a stage's checkpoints, which goes when the stage is done."""
         return self.root / ".work" / stage
+
+    def _read_manifest(self) -> dict[str, Any]:
+        """Read what was done here; a run that completed nothing has nothing to be kept."""
+        if not self.manifest_path.is_file():
+            return {}
+        required = ("format", "inputs", "settings", "stages", "notes")
+        manifest = read_json(self.manifest_path, required=required)
+        begun = any(stage["status"] == "done" for stage in manifest["stages"].values())
+        return manifest if begun else {}
 
     def _sweep(self) -> None:
         """Remove the half-written files that a killed process left beside the artefacts."""
