@@ -147,9 +147,7 @@ def test_generated_patches_follow_their_genes(simulated):
         training(150, batch_size=16, learning_rate=3e-3, ema_decay=0.9),
     )
     shades = Shades(np.random.default_rng(1).uniform(0.2, 1.8, 200))
-    central = CentralModel.pretrain(
-        shades, settings, patch_um=112.0, stain=stain, source_stain=stain
-    )
+    central = CentralModel.pretrain(shades, settings, patch_um=112.0, stain=stain)
     patches = dataclasses.replace(section.patches, images=Shades(shade).images)
     painted = dataclasses.replace(section, patches=patches)
     same_stain = dataclasses.replace(preprocessing, stain=stain, source_stain=stain)

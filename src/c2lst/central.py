@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from c2lst import __version__
-from c2lst.data.stain import StainNormaliser, StainReference
+from c2lst.data.stain import StainReference
 from c2lst.diffusion.draws import Draws, mix_seed
 from c2lst.diffusion.features import TIMESTEPS, denoiser_features
 from c2lst.diffusion.noise import DenoisingLoss, NoiseProcess, dihedral, to_uint8, to_unit_range
@@ -31,7 +31,7 @@ FORMAT = 1
 CENTRAL_JSON = "central.json"
 STAIN_JSON = "stain_reference.json"
 IN_MEMORY_BYTES = 1 << 30
-STAIN_SAMPLE = 256
+READ_AT_ONCE = 256
 
 
 class PatchSet(Protocol):
@@ -98,8 +98,7 @@ class CentralModel:
         settings: CentralSettings,
         *,
         patch_um: float,
-        stain: StainReference | None = None,
-        source_stain: StainReference | None = None,
+        stain: StainReference,
         directory: Path | None = None,
     ) -> CentralModel:
         """Train a central model on H&E patches.
@@ -107,20 +106,18 @@ class CentralModel:
         Parameters
         ----------
         patches
-            Unlabelled patches of ``settings.shape.size`` px.
+            Unlabelled patches of ``settings.shape.size`` px, all brought to one colour
+            (paper §2.4), such as by ``PatchCollection.recoloured``.
         settings
             Network, noise process, training.
         patch_um
             Side of a patch in µm.
         stain
-            Reference that all patches are normalised to; that of the most typical patch if not
-            given (paper §2.4: one representative patch for each organ).
-        source_stain
-            The stain that the patches have, where it is known; estimated from them if not given.
+            The stain that the patches have; local patches are normalised to it.
         directory
             Where checkpoints go, to resume an interrupted training.
         """
-        source = _normalised(patches, source_stain, stain)
+        source = _Images(patches)
         torch.manual_seed(mix_seed(settings.training.seed, 1))
         unet = build_unet(settings.shape)
         count = sum(p.numel() for p in unet.parameters())
@@ -146,7 +143,7 @@ class CentralModel:
             "parameters": count,
             "final_loss": history.losses[-1],
         }
-        return cls(unet, settings.process, patch_um, source.reference, provenance)
+        return cls(unet, settings.process, patch_um, stain, provenance)
 
     def sample(
         self, n: int, *, seed: int = 0, sampler: str = "fast", batch_size: int = 64
@@ -272,23 +269,22 @@ class DenoisingObjective:
         return self.loss(output, clean, noise, timesteps)
 
 
-class _NormalisedPatches:
-    """Patches in the reference's stain: kept in memory where they fit, else made on demand."""
+class _Images:
+    """Patches as training samples: kept in memory where they fit, else fetched each time."""
 
-    def __init__(self, patches: PatchSet, normaliser: StainNormaliser) -> None:
-        self.patches, self.normaliser = patches, normaliser
-        self.reference = normaliser.target
-        self.stored = self._read_all() if self._fits() else None
-
-    def _fits(self) -> bool:
-        return len(self.patches) * self.patches.fetch(np.array([0])).nbytes <= IN_MEMORY_BYTES
+    def __init__(self, patches: PatchSet) -> None:
+        if len(patches) == 0:
+            raise InputError("central collection", "holds no patches")
+        self.patches = patches
+        fits = len(patches) * patches.fetch(np.array([0])).nbytes <= IN_MEMORY_BYTES
+        self.stored = self._read_all() if fits else None
 
     def _read_all(self) -> np.ndarray:
         parts = []
         with progress_bar("patches", len(self.patches)) as bar:
-            for start in range(0, len(self.patches), STAIN_SAMPLE):
-                indices = np.arange(start, min(start + STAIN_SAMPLE, len(self.patches)))
-                parts.append(self.normaliser.apply(self.patches.fetch(indices)))
+            for start in range(0, len(self.patches), READ_AT_ONCE):
+                indices = np.arange(start, min(start + READ_AT_ONCE, len(self.patches)))
+                parts.append(self.patches.fetch(indices))
                 bar.advance(len(indices))
         return np.concatenate(parts)
 
@@ -296,24 +292,9 @@ class _NormalisedPatches:
         return len(self.patches)
 
     def fetch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        if self.stored is not None:
-            return {"images": torch.from_numpy(self.stored[indices])}
-        images = self.normaliser.apply(self.patches.fetch(indices))
+        stored = self.stored
+        images = self.patches.fetch(indices) if stored is None else stored[indices]
         return {"images": torch.from_numpy(images)}
-
-
-def _normalised(
-    patches: PatchSet, own: StainReference | None, reference: StainReference | None
-) -> _NormalisedPatches:
-    if len(patches) == 0:
-        raise InputError("central collection", "holds no patches")
-    if own is None or reference is None:
-        chosen = np.linspace(0, len(patches) - 1, min(STAIN_SAMPLE, len(patches))).astype(int)
-        some = patches.fetch(np.unique(chosen))
-        own = own or StainReference.fit(some, fallback=reference)
-        # Pooled over slides, a stain belongs to none of them: the target is one patch's.
-        reference = reference or StainReference.representative(some)
-    return _NormalisedPatches(patches, StainNormaliser(own, reference))
 
 
 def _card(model: CentralModel) -> str:

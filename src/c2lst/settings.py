@@ -36,6 +36,10 @@ class RunSettings:
         Size of the panel: the genes of highest mean in the training spots (paper: 250).
     patch_um
         Side of a patch in µm (paper: 112).
+    slide_tissue
+        Whether a central model that is pretrained in the run on a collection also sees the
+        slide's own unlabelled tissue outside the test spots. Such a model is the lab's own: it
+        has seen the slide.
     central, adapter, synthesis, prediction
         Settings of the stages.
     """
@@ -50,6 +54,7 @@ class RunSettings:
     scheme: Scheme = "random"
     genes: int = 250
     patch_um: float = 112.0
+    slide_tissue: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 1:
@@ -121,7 +126,7 @@ def _small() -> RunSettings:
             UNetShape(size=48, widths=(48, 96, 144, 192), layers=1, groups=16),
             NoiseProcess(prediction="v_prediction"),
             TrainSettings(
-                steps=1800,
+                steps=1600,
                 batch_size=16,
                 learning_rate=5e-4,
                 schedule="cosine",
@@ -143,7 +148,9 @@ def _small() -> RunSettings:
             width=64,
         ),
         synthesis=SynthesisSettings(per_spot=5, guidance=2.0, sampler="fast"),
-        prediction=PredictorSettings(network="resnet-tiny"),
+        prediction=PredictorSettings(
+            network="resnet-tiny", folds=3, steps=600, learning_rate=3e-4, precision="bf16"
+        ),
     )
 
 
@@ -155,6 +162,7 @@ def _paper() -> RunSettings:
     """
     return RunSettings(
         preset="paper",
+        slide_tissue=False,
         central=CentralSettings(
             UNetShape(size=64, widths=(64, 128, 256, 512), layers=2, groups=32),
             NoiseProcess(prediction="epsilon"),

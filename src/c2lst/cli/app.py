@@ -160,14 +160,21 @@ def pretrain(
     """Train a central model on unlabelled H&E patches."""
     from c2lst.central import CentralModel
     from c2lst.data.collections import PatchCollection
+    from c2lst.data.colour import TissueColour
+    from c2lst.data.stain import StainReference
     from c2lst.settings import load_settings
 
     settings = load_settings(preset, config, {"seed": seed}).central
     patches = PatchCollection.from_folder(
         collection, size=settings.shape.size, patch_um=patch_um, mpp=mpp
     )
+    patches = patches.recoloured(TissueColour.typical(patches.some()))
     model = CentralModel.pretrain(
-        patches, settings, patch_um=patch_um, directory=opt.scratch(output)
+        patches,
+        settings,
+        patch_um=patch_um,
+        stain=StainReference.fit(patches.some()),
+        directory=opt.scratch(output),
     )
     model.save(output)
     opt.clear_scratch(output)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,10 @@ from c2lst.progress import logger
 from c2lst.storage import hash_arrays, hash_strings
 
 if TYPE_CHECKING:
+    from c2lst.data.colour import TissueColour
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
+    from c2lst.data.stain import StainNormaliser
 
 _CACHE_BYTES = 4 * 2**30
 _TILE_PIXELS = 64_000_000
@@ -274,6 +276,19 @@ class PatchCollection:
             first.patch_um,
         )
 
+    def normalised(self, normaliser: StainNormaliser) -> PatchCollection:
+        """Return the collection of one slide in another stain, made when fetched."""
+        return replace(self, images=_Changed(self.images, normaliser.apply))
+
+    def recoloured(self, colour: TissueColour) -> PatchCollection:
+        """Return the collection of many slides, each patch brought to ``colour`` when fetched."""
+        return replace(self, images=_Changed(self.images, colour.give_to))
+
+    def some(self, number: int = 256) -> np.ndarray:
+        """Evenly chosen patches, uint8 (at most ``number``, S, S, 3)."""
+        chosen = np.linspace(0, len(self) - 1, min(number, len(self)))
+        return self.fetch(np.unique(chosen.round().astype(np.int64)))
+
     @property
     def size(self) -> int:
         """Width of a patch in px."""
@@ -311,6 +326,24 @@ class PatchCollection:
             sizes = [str(path.stat().st_size) for path in self.images.paths]
             return hash_strings([*self.names, *sizes, f"{self.size}|{self.patch_um}"])
         return hash_strings([*self.names, f"{self.size}|{self.patch_um}"])
+
+
+class _Changed:
+    """Images that are changed when they are read."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, images: Any, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._images = images
+        self._change = change
+        self.shape = tuple(images.shape)
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, indices: Any) -> np.ndarray:
+        found = np.asarray(self._images[indices])
+        return self._change(found) if found.ndim == 4 else self._change(found[None])[0]
 
 
 class _Joined:

@@ -6,6 +6,7 @@ and started again works on exactly the values that it would have had.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from c2lst import __version__
 from c2lst.central import CentralModel
 from c2lst.data.collections import PatchCollection
+from c2lst.data.colour import TissueColour
 from c2lst.data.layout import read_h5ad
 from c2lst.data.preprocessing import Preprocessing
 from c2lst.data.readers import read
 from c2lst.data.section import Section
 from c2lst.data.split import SpotSplit
+from c2lst.data.stain import StainNormaliser
 from c2lst.data.synthetic import SyntheticPairs
 from c2lst.evaluation.expression import DEFAULT_METHOD, compare, evaluate
 from c2lst.local import LocalModel
@@ -123,36 +126,46 @@ def _pretrain(
     run: RunDirectory, inputs: RunInputs, settings: RunSettings
 ) -> tuple[CentralModel, str]:
     preprocessing = _preprocessing(run)
-    size = settings.central.shape.size
+    sources, told = [], []
     if inputs.collection is not None:
-        patches = PatchCollection.from_folder(
-            inputs.collection, size=size, patch_um=settings.patch_um
+        sources.append(_collection(run, inputs.collection, settings))
+        told.append(f"{len(sources[-1])} patches of {inputs.collection.name}")
+    if inputs.collection is None or settings.slide_tissue:
+        sources.append(_slide_tissue(run, settings))
+        told.append(
+            f"{len(sources[-1])} patches of this slide's own tissue outside the test spots, "
+            "without their genes"
         )
-        origin = f"pretrained on {len(patches)} patches of {inputs.collection.name}"
-        source_stain = None
-    else:
-        # Little tissue is left between the test spots: overlapping cuts make the most of it.
-        patches = PatchCollection.from_section_tissue(
-            _section(run),
-            _split(run),
-            size=size,
-            patch_um=settings.patch_um,
-            stride_um=settings.patch_um / 4,
-        )
-        origin = (
-            f"pretrained on {len(patches)} patches of this slide's own tissue outside the test "
-            "spots, without their genes: no central model or collection was given"
-        )
-        source_stain = preprocessing.source_stain
     model = CentralModel.pretrain(
-        patches,
+        PatchCollection.join(sources),
         settings.central,
         patch_um=settings.patch_um,
         stain=preprocessing.stain,
-        source_stain=source_stain,
         directory=run.scratch("central"),
     )
-    return model, origin
+    return model, "pretrained on " + " and ".join(told)
+
+
+def _collection(run: RunDirectory, folder: Path, settings: RunSettings) -> PatchCollection:
+    """Read a collection in the colour of the slide's training spots."""
+    section, preprocessing = _section(run), _preprocessing(run)
+    seen = preprocessing.images(_split(run).training(section))
+    patches = PatchCollection.from_folder(folder, size=settings.central.shape.size)
+    scaled = dataclasses.replace(patches, patch_um=settings.patch_um)
+    return scaled.recoloured(TissueColour.fit(seen))
+
+
+def _slide_tissue(run: RunDirectory, settings: RunSettings) -> PatchCollection:
+    """Cut the slide's unlabelled tissue; little is left between test spots, so cuts overlap."""
+    preprocessing = _preprocessing(run)
+    patches = PatchCollection.from_section_tissue(
+        _section(run),
+        _split(run),
+        size=settings.central.shape.size,
+        patch_um=settings.patch_um,
+        stride_um=settings.patch_um / 4,
+    )
+    return patches.normalised(StainNormaliser(preprocessing.source_stain, preprocessing.stain))
 
 
 def adapt_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
