@@ -14,6 +14,7 @@ import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 from c2lst.evaluation.expression import DEFAULT_METHOD
 from c2lst.report.artefacts import RunArtefacts, read_artefacts
@@ -40,8 +41,9 @@ def draw(run: RunArtefacts, gene: str) -> Any:
     """Draw slide, patches, one gene and the methods side by side."""
     figure, panels = plt.subplot_mosaic(
         [["slide", "patches", "patches"], ["observed", "predicted", "methods"]],
-        figsize=(12, 8.2),
-        width_ratios=[1, 1, 1],
+        figsize=(13, 7.6),
+        width_ratios=[1, 1, 1.1],
+        height_ratios=[1.15, 1],
         layout="constrained",
     )
     slide_panel(panels["slide"], run)
@@ -98,7 +100,7 @@ def map_panel(axes: Any, run: RunArtefacts, values: np.ndarray, limits: np.ndarr
     axes.set_aspect("equal")
     axes.invert_yaxis()
     axes.axis("off")
-    plt.colorbar(drawn, ax=axes, shrink=0.6, label="log1p CP10k")
+    plt.colorbar(drawn, ax=axes, shrink=0.6, label="log1p CP10k", location="bottom")
 
 
 def methods_panel(axes: Any, run: RunArtefacts) -> None:
@@ -110,7 +112,8 @@ def methods_panel(axes: Any, run: RunArtefacts) -> None:
         axes.plot([score.mae.low, score.mae.high], [row, row], color=colour, lw=1.5)
         axes.plot(score.mae.value, row, "o", color=colour)
     axes.set_yticks(range(len(scores)), [method_name(s.method).label for s in scores])
-    axes.set_title("Mean absolute error at the other spots", loc="left")
+    axes.set_title("Error (MAE) at the other spots", loc="left")
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(left=False)
 
