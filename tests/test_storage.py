@@ -45,8 +45,12 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
 def test_a_full_disk_is_said_plainly_and_loses_nothing(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(InputError, match="disk is full"), whole_file(path):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    for failure in (
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ):
+        with pytest.raises(InputError, match="disk is full"), whole_file(path):
+            raise failure
     assert path.read_text() == "old"
 
 

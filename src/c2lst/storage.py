@@ -22,12 +22,16 @@ from c2lst.errors import InputError
 def _readable_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except InputError:
+        raise
+    except Exception as error:
+        number = getattr(error, "errno", None)
+        # safetensors reports the system's error in words only.
+        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
             raise InputError(
                 path, "the disk is full", remedy="free some space and run the same command again"
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if number in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise InputError(
                 path, "cannot be written", remedy="choose an output folder that you may write to"
             ) from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import NoReturn
 
 
 def main() -> None:
@@ -17,7 +19,16 @@ def main() -> None:
         terminal = console()
         terminal.print("[bold red]error:[/] ", end="")
         terminal.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        _leave(2, after=error)
     except KeyboardInterrupt:
         console().print("interrupted: the same command continues where it stopped")
         sys.exit(130)
+
+
+def _leave(code: int, *, after: BaseException) -> NoReturn:
+    """Exit; without clean-up where a write failed, for HDF5 crashes when it closes such a file."""
+    if isinstance(after.__cause__, OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
