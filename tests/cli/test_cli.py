@@ -59,7 +59,7 @@ def test_the_verbs_do_by_hand_what_run_strings_together(small_legacy, tmp_path):
     predictions = tmp_path / "predictions.h5ad"
     call("predict", paths["model"], "--section", *slide, "-o", predictions)
     result = call("evaluate", predictions, "-o", tmp_path)
-    assert result.exit_code == 0 and "kriging" in result.output
+    assert result.exit_code == 0 and "Kriging" in result.output
     table = anndata.read_h5ad(predictions)
     assert table.shape == (72, 12) and "network_cotrained" in table.layers
     left = [p.name for p in tmp_path.iterdir() if p.name.startswith(".")]
@@ -126,3 +126,16 @@ def test_bad_input_ends_with_exit_code_2_and_one_line(tmp_path):
     assert "Traceback" not in result.stderr
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and str(tmp_path) in last
+
+
+def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
+    import c2lst.cli.app
+    from c2lst.cli import main
+
+    def interrupted():
+        raise SystemExit(130)
+
+    monkeypatch.setattr(c2lst.cli.app, "app", interrupted)
+    with pytest.raises(SystemExit):
+        main()
+    assert "same command continues" in capsys.readouterr().err

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import NoReturn
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Run ``c2lst``; what a user can mend ends with one line and exit code 2."""
@@ -20,9 +22,11 @@ def main() -> None:
         terminal.print("[bold red]error:[/] ", end="")
         terminal.print(str(error), markup=False, highlight=False, soft_wrap=True)
         _leave(2, after=error)
-    except KeyboardInterrupt:
-        console().print("interrupted: the same command continues where it stopped")
-        sys.exit(130)
+    except SystemExit as leaving:
+        # typer turns Ctrl-C into this code.
+        if leaving.code == INTERRUPTED:
+            console().print("interrupted: the same command continues where it stopped")
+        raise
 
 
 def _leave(code: int, *, after: BaseException) -> NoReturn:

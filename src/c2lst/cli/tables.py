@@ -36,13 +36,15 @@ def show_metrics(path: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from c2lst.report.wording import method_name
+
     metrics = pd.read_csv(path).sort_values("mae", kind="stable")
     table = Table(title="spots that were not sequenced (log1p of counts per 10,000)")
     for name in ("method", "MAE", "95 % interval", "Pearson", "skill vs median"):
         table.add_column(name, justify="left" if name == "method" else "right")
     for row in metrics.itertuples():
         table.add_row(
-            str(row.method),
+            method_name(str(row.method)).label,
             f"{row.mae:.4f}",
             f"{row.mae_low:.4f}-{row.mae_high:.4f}",
             f"{row.pearson:.3f}",
