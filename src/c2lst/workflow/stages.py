@@ -143,7 +143,10 @@ def _pretrain(
         stain=preprocessing.stain,
         directory=run.scratch("central"),
     )
-    return model, "pretrained on " + " and ".join(told)
+    origin = "pretrained on " + " and ".join(told)
+    if inputs.collection is None:
+        origin += ": no central model or collection was given"
+    return model, origin
 
 
 def _collection(run: RunDirectory, folder: Path, settings: RunSettings) -> PatchCollection:
