@@ -108,9 +108,10 @@ def test_a_killed_process_continues_to_the_same_numbers(whole, small_legacy, tmp
         process.wait()
     assert not (output / "report.html").exists()
     (output / ".metrics.left").write_text("half a file, as a kill leaves it")
+    (output / ".gitignore").write_text("the user's")
     subprocess.run(command, env=environment, check=True, capture_output=True)
     assert (output / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
-    assert not [p.name for p in output.iterdir() if p.name.startswith(".")]
+    assert [p.name for p in output.iterdir() if p.name.startswith(".")] == [".gitignore"]
 
 
 def test_a_central_model_can_be_given(whole, small_legacy, tmp_path):

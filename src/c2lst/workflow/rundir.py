@@ -33,6 +33,13 @@ STAGES = (
     "report",
 )
 
+ARTEFACTS = (
+    *("section", "split", "preprocessing", "central", "adapter", "synthetic"),
+    *("predictor", "predictor_real_only", "predictions", "metrics", "gene_metrics"),
+    *("comparisons", "report", "manifest"),
+)
+PARTIAL_NAMES = tuple(f".{name}." for name in ARTEFACTS)
+
 
 class RunDirectory:
     """Paths of a run's artefacts and its manifest, the record of what was done.
@@ -61,11 +68,13 @@ class RunDirectory:
         self.root = root
         if root.exists() and not root.is_dir():
             raise InputError(root, "is a file", expected="a folder for the results")
-        self.manifest = self._read_manifest()
-        if self.manifest.get("stages"):
-            self._refuse_other_run(inputs, settings)
+        known = self.manifest_path.is_file()
+        self.manifest = self._read_manifest() if known else {}
+        if known:
             self._sweep()
-        elif root.is_dir() and any(p.name != "manifest.json" for p in root.iterdir()):
+        if self.manifest:
+            self._refuse_other_run(inputs, settings)
+        elif not known and root.is_dir() and any(root.iterdir()):
             raise InputError(
                 root,
                 "is not empty and holds no run of c2lst",
@@ -132,8 +141,6 @@ class RunDirectory:
 
     def _read_manifest(self) -> dict[str, Any]:
         """Read what was done here; a run that completed nothing has nothing to be kept."""
-        if not self.manifest_path.is_file():
-            return {}
         required = ("format", "inputs", "settings", "stages", "notes")
         manifest = read_json(self.manifest_path, required=required)
         begun = any(stage["status"] == "done" for stage in manifest["stages"].values())
@@ -142,7 +149,8 @@ class RunDirectory:
     def _sweep(self) -> None:
         """Remove the half-written files that a killed process left beside the artefacts."""
         for left in self.root.glob(".*"):
-            if left.name == ".work":
+            # Only names that our own writers give: other hidden files are the user's.
+            if not left.name.startswith(PARTIAL_NAMES):
                 continue
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
