@@ -27,7 +27,6 @@ from c2lst.diffusion.noise import dihedral
 from c2lst.diffusion.trainer import TrainSettings, train
 from c2lst.errors import InputError
 from c2lst.prediction.networks import build_network, predict_patches, recalibrate, to_unit
-from c2lst.progress import logger
 from c2lst.storage import read_json, whole_directory, write_json
 
 if TYPE_CHECKING:
@@ -483,10 +482,4 @@ def _check_pairs(
             "profiles have another number of genes",
             found=synthetic.scaled.shape[1],
             expected=targets.shape[1],
-        )
-    policy = synthetic.provenance.get("settings", {}).get("policy")
-    if policy == "mixup" and not any(PARENT_SEPARATOR in s for s in synthetic.source_barcodes):
-        logger.warning(
-            "synthetic pairs mix two profiles but name one parent: predictions of training spots "
-            "are not quite out of sample"
         )
