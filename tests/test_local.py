@@ -158,6 +158,16 @@ def test_splits_and_preprocessings_of_other_spots_are_refused(local, central, sl
         LocalModel.adapt(central, section, other, preprocessing, AdapterSettings(training()))
 
 
+def test_the_patch_side_is_compared_within_rounding(central, slide):
+    section, split, preprocessing = slide
+    settings = AdapterSettings(training(1), width=8)
+    rounded = dataclasses.replace(preprocessing, patch_um=111.999999999999)
+    LocalModel.adapt(central, section, split, rounded, settings)
+    other = dataclasses.replace(preprocessing, patch_um=100.0)
+    with pytest.raises(InputError, match="patch side"):
+        LocalModel.adapt(central, section, split, other, settings)
+
+
 def test_an_adapter_stays_small():
     from c2lst.diffusion.film import GeneModulatedUNet
     from c2lst.settings import load_settings

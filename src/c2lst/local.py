@@ -6,6 +6,7 @@ scale and shift of the residual blocks are all that trains.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -450,7 +451,11 @@ def _check_fit(central: CentralModel, preprocessing: Preprocessing, split: SpotS
             remedy="fit it again with this split",
         )
     _refuse_unlike("preprocessing", "patch size in px", preprocessing.size, central.size)
-    _refuse_unlike("preprocessing", "patch side in µm", preprocessing.patch_um, central.patch_um)
+    # Files keep µm/px: the side comes back from them within rounding.
+    if not math.isclose(preprocessing.patch_um, central.patch_um, rel_tol=0.01):
+        _refuse_unlike(
+            "preprocessing", "patch side in µm", preprocessing.patch_um, central.patch_um
+        )
     if not preprocessing.stain.same_as(central.stain):
         raise InputError(
             "preprocessing",
