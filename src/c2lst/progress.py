@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 logger = logging.getLogger("c2lst")
-T = TypeVar("T")
 
 
 def console() -> Console:
@@ -60,11 +59,3 @@ def progress_bar(label: str, total: int, *, completed: int = 0) -> Iterator[Bar]
     with Progress(*columns, console=console(), refresh_per_second=4) as progress:
         task = progress.add_task(label, total=total, completed=completed, note="")
         yield Bar(progress, task)
-
-
-def track(items: Iterable[T], label: str, total: int) -> Iterator[T]:
-    """Iterate over ``items`` behind a progress bar."""
-    with progress_bar(label, total) as bar:
-        for item in items:
-            yield item
-            bar.advance()

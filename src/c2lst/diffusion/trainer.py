@@ -202,7 +202,8 @@ class _Run:
         self.optimizer = optimizer
         self.history = TrainHistory()
         self.step = self._resume()
-        self.model, self.prepared = self.accelerator.prepare(self.bare, optimizer)
+        # The optimiser is used as it is: it holds the parameters of the bare model, on its device.
+        self.model = self.accelerator.prepare(self.bare)
 
     # -- state ---------------------------------------------------------------------------------
 
