@@ -1,0 +1,70 @@
+"""The whole job, its report, and what the machine can do."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from c2lst.cli import options as opt
+from c2lst.cli.terminal import tell
+
+
+def run(
+    slide: Annotated[Path, typer.Argument(help="Folder of the slide, or FOLDER/SECTION.")],
+    output: opt.Output,
+    section: opt.SectionName = None,
+    central: Annotated[Path | None, typer.Option(help="Central model to use.")] = None,
+    collection: Annotated[
+        Path | None, typer.Option(help="Folder of H&E patches to pretrain a central model on.")
+    ] = None,
+    fraction: opt.Fraction = None,
+    scheme: opt.Scheme | None = None,
+    preset: opt.Preset = "tiny",
+    config: opt.Config = None,
+    genes: opt.GeneList = None,
+    seed: opt.Seed = None,
+    mpp: opt.Mpp = None,
+) -> None:
+    """Carry one slide all the way: from its files to a map and a report."""
+    from c2lst import workflow
+    from c2lst.cli.tables import show_metrics, show_stages
+    from c2lst.settings import load_settings
+
+    options = {"fraction": fraction, "scheme": scheme, "seed": seed}
+    path = workflow.run(
+        slide,
+        output,
+        load_settings(preset, config, options),
+        section=section,
+        central=central,
+        collection=collection,
+        genes=opt.read_genes(genes),
+        mpp=mpp,
+        command=shlex.join(["c2lst", *sys.argv[1:]]),
+    )
+    show_stages(path / "manifest.json")
+    show_metrics(path / "metrics.csv")
+    tell(f"report: {path / 'report.html'}")
+
+
+def report(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="report.html in the run by default.")
+    ] = None,
+) -> None:
+    """Draw the report of a run."""
+    from c2lst.report import write_report
+
+    tell(f"report: {write_report(run_folder, output)}")
+
+
+def doctor() -> None:
+    """Say what is installed, which device will be used, what is missing for what."""
+    from c2lst.cli.doctor import show
+
+    show()
