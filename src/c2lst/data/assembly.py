@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from c2lst.data.patches import (
     patch_overlap,
     report_resolution,
 )
+from c2lst.data.raw import RawSection, ReadRequest
 from c2lst.data.readers.constants import ObsColumn, SpatialKey
 from c2lst.data.section import Section
 from c2lst.data.tissue import TissueMask
@@ -25,61 +25,70 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 LEAST_TISSUE_SHARE = 0.5
+_MPP_TOLERANCE = 0.05
 THUMBNAILS = {SpatialKey.HIRES: 1500, SpatialKey.DOWNSCALED: 1000, SpatialKey.LOWRES: 600}
 """Longer side in px of each thumbnail."""
 
 
-def assemble(
-    name: str,
-    *,
-    counts: csr_matrix | np.ndarray,
-    barcodes: np.ndarray,
-    genes: np.ndarray,
-    array_row: np.ndarray,
-    array_col: np.ndarray,
-    centres_px: np.ndarray,
-    image: SlideImage,
-    image_path: Path,
-    mpp: float,
-    pitch_um: float,
-    spot_um: float,
-    patch_um: float,
-    size: int,
-) -> Section:
-    """Build a section: AnnData with thumbnails, tissue check, patches.
+def assemble(raw: RawSection, request: ReadRequest) -> Section:
+    """Check a raw section against its image and cut its patches.
 
     Parameters
     ----------
-    name
-        Name of the section.
-    counts, barcodes, genes
-        Raw counts (n, all genes), spot and gene names.
-    array_row, array_col, centres_px
-        Places of the spots on the array, and (n, 2) as (x, y) in full-resolution px.
-    image, image_path
-        The slide.
-    mpp, pitch_um, spot_um
-        µm per px, distance between neighbouring spots, diameter of a spot, µm.
-    patch_um, size
-        Width of a patch in µm and in px.
+    raw
+        What a reader found.
+    request
+        How it is to be read.
 
     Raises
     ------
     InputError
-        If fewer than half of the spots lie on tissue, or the values are no section.
+        If no µm/px is known, fewer than half of the spots lie on tissue, or the values are no
+        section.
     """
+    name, patch_um, size = raw.name, request.patch_um, request.size
     check_patch_request(patch_um, size)
-    check_on_tissue(name, image, centres_px, mpp)
+    mpp = choose_mpp(raw, request.mpp)
+    image = SlideImage.open(raw.image_path)
+    check_on_tissue(name, image, raw.centres_px, mpp)
     report_resolution(name, mpp, patch_um, size)
-    share = float(np.median(patch_overlap(centres_px * mpp, patch_um)))
+    share = float(np.median(patch_overlap(raw.centres_px * mpp, patch_um)))
     logger.info(
         "%s: patches of %g µm at a pitch of %.0f µm; a patch shares %.0f %% of its area with "
-        "other spots' patches (median)", name, patch_um, pitch_um, 100 * share,
+        "other spots' patches (median)", name, patch_um, raw.pitch_um, 100 * share,
     )  # fmt: skip
-    adata = build_adata(counts, barcodes, genes, array_row, array_col, centres_px)
-    adata.uns[SpatialKey.SPATIAL.value] = {name: thumbnails(image, spot_um / mpp)}
-    images = extract_patches(image, centres_px, mpp, patch_um, size, f"{name} patches")
-    return Section(name, adata, mpp, pitch_um, image_path, Patches(images, patch_um))
+    adata = build_adata(
+        raw.counts, raw.barcodes, raw.genes, raw.array_row, raw.array_col, raw.centres_px
+    )
+    adata.uns[SpatialKey.SPATIAL.value] = {name: thumbnails(image, raw.spot_um / mpp)}
+    images = extract_patches(image, raw.centres_px, mpp, patch_um, size, f"{name} patches")
+    return Section(name, adata, mpp, raw.pitch_um, raw.image_path, Patches(images, patch_um))
+
+
+def choose_mpp(raw: RawSection, told: float | None) -> float:
+    """µm per full-resolution px: as told, else from the spots' pitch, else as the files state.
+
+    Raises
+    ------
+    InputError
+        If nothing says it, or ``told`` is no length.
+    """
+    derived = raw.mpp_stated if raw.mpp_pitch is None else raw.mpp_pitch
+    if told is None:
+        if derived is None:
+            raise InputError(raw.image_path, "µm/px is not known", remedy="give it with --mpp")
+        logger.info(
+            "%s: %.3f µm/px from the array's pitch of %.0f µm", raw.name, derived, raw.pitch_um
+        )
+        return derived
+    if not (np.isfinite(told) and told > 0):
+        raise InputError("mpp", "is no length", found=told, expected="µm per px, above 0")
+    if derived is not None and abs(told / derived - 1) > _MPP_TOLERANCE:
+        logger.warning(
+            "%s: %.3f µm/px is used as told, though the array's pitch of %.0f µm gives %.3f",
+            raw.name, told, raw.pitch_um, derived,
+        )  # fmt: skip
+    return float(told)
 
 
 def check_patch_request(patch_um: float, size: int) -> None:

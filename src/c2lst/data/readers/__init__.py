@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from c2lst.data.raw import ReadRequest
 from c2lst.errors import InputError
 from c2lst.progress import logger
 
@@ -62,4 +63,4 @@ def read(
         "%s: legacy Spatial Transcriptomics, section %s (%s, %s, %s)",
         files.image.parent, files.section, files.image.name, files.counts.name, files.spots.name,
     )  # fmt: skip
-    return legacy.read_legacy(files, patch_um=patch_um, size=size, mpp=mpp)
+    return legacy.read_legacy(files, ReadRequest(section, None, mpp, patch_um, size))

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from c2lst.data.assembly import assemble, check_patch_request
-from c2lst.data.image import IMAGE_SUFFIXES, SlideImage
+from c2lst.data.image import IMAGE_SUFFIXES
 from c2lst.data.lattice import fit_lattice
+from c2lst.data.raw import RawSection, ReadRequest
 from c2lst.data.readers.constants import (
     LEGACY_COUNT_FILES,
     LEGACY_SPOT_FILES,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from c2lst.data.section import Section
 
+TECHNOLOGY = "Spatial Transcriptomics"
+
 SPOT_UM = 100.0
 """Diameter of a spot of both array types."""
 
@@ -38,7 +41,6 @@ PITCH_1K_UM = 200.0
 PITCH_2K_UM = 141.0
 """The same on the array of about 2,000 spots, whose grid is filled like a chessboard."""
 
-_MPP_TOLERANCE = 0.05
 _LATTICE_TOLERANCE = 0.25
 
 
@@ -99,9 +101,7 @@ def locate(source: Path, section: str | None = None) -> LegacyFiles:
     )
 
 
-def read_legacy(
-    files: LegacyFiles, *, patch_um: float = 112.0, size: int = 64, mpp: float | None = None
-) -> Section:
+def read_legacy(files: LegacyFiles, request: ReadRequest) -> Section:
     """Read a legacy section.
 
     Spots that are not selected, have no counts, or none above zero are dropped with a message.
@@ -110,37 +110,36 @@ def read_legacy(
     ----------
     files
         The files.
-    patch_um, size
-        Width of a patch in µm and in px.
-    mpp
-        µm per px; derived from the array by default.
+    request
+        How it is to be read.
 
     Raises
     ------
     InputError
         If a file is damaged, or the files do not fit together.
     """
-    check_patch_request(patch_um, size)
+    check_patch_request(request.patch_um, request.size)
     spots = read_spots(files.spots)
     derived, pitch_um = read_scale(spots, files.spots)
-    scale = _choose_mpp(files, derived, pitch_um, mpp)
     barcodes, genes, counts = read_counts(files.counts)
     chosen, rows = _join(files, spots, barcodes, counts)
     return assemble(
-        files.section,
-        counts=counts[rows],
-        barcodes=barcodes[rows],
-        genes=genes,
-        array_row=chosen[LegacyColumn.Y].to_numpy(),
-        array_col=chosen[LegacyColumn.X].to_numpy(),
-        centres_px=chosen[[LegacyColumn.PIXEL_X, LegacyColumn.PIXEL_Y]].to_numpy(np.float64),
-        image=SlideImage.open(files.image),
-        image_path=files.image,
-        mpp=scale,
-        pitch_um=pitch_um,
-        spot_um=SPOT_UM,
-        patch_um=patch_um,
-        size=size,
+        RawSection(
+            name=files.section,
+            technology=TECHNOLOGY,
+            counts=counts[rows],
+            barcodes=barcodes[rows],
+            genes=genes,
+            array_row=chosen[LegacyColumn.Y].to_numpy(),
+            array_col=chosen[LegacyColumn.X].to_numpy(),
+            centres_px=chosen[[LegacyColumn.PIXEL_X, LegacyColumn.PIXEL_Y]].to_numpy(np.float64),
+            image_path=files.image,
+            pitch_um=pitch_um,
+            spot_um=SPOT_UM,
+            mpp_pitch=derived,
+            places_file=files.spots,
+        ),
+        request,
     )
 
 
@@ -305,23 +304,6 @@ def read_scale(spots: pd.DataFrame, path: Path) -> tuple[float, float]:
         )
     pitch_um = PITCH_2K_UM if lattice.chessboard else PITCH_1K_UM
     return pitch_um / lattice.pitch_px, pitch_um
-
-
-def _choose_mpp(files: LegacyFiles, derived: float, pitch_um: float, mpp: float | None) -> float:
-    if mpp is None:
-        logger.info(
-            "%s: %.3f µm/px from the array's pitch of %.0f µm",
-            files.section, derived, pitch_um,
-        )  # fmt: skip
-        return derived
-    if not (np.isfinite(mpp) and mpp > 0):
-        raise InputError("mpp", "is no length", found=mpp, expected="µm per px, above 0")
-    if abs(mpp / derived - 1) > _MPP_TOLERANCE:
-        logger.warning(
-            "%s: %.3f µm/px is used as told, though the array's pitch of %.0f µm gives %.3f",
-            files.section, mpp, pitch_um, derived,
-        )  # fmt: skip
-    return float(mpp)
 
 
 def _join(
