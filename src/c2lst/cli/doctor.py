@@ -10,6 +10,10 @@ from pathlib import Path
 
 CORE = ("torch", "diffusers", "accelerate", "transformers", "anndata", "numpy", "scikit-learn")
 EXTRAS = {
+    "datasets": "collections from the Hugging Face hub (extra: hub)",
+    "spatialdata": "SpatialData zarr (extra: spatialdata)",
+    "efficientnet-lite-pytorch": "ImageNet features in evaluation (extra: imagenet)",
+    "tensorboard": "watching a training (extra: tracking)",
     "scanpy": "opening predictions with sc.pl.spatial",
     "squidpy": "opening predictions with sq.pl.spatial_scatter",
 }
@@ -26,6 +30,7 @@ def show() -> None:
     table.add_row("system", f"{platform.platform()}, Python {platform.python_version()}")
     table.add_row("device", _device())
     table.add_row("cores, memory", f"{os.cpu_count()}, {_memory()}")
+    table.add_row("OpenSlide", _openslide())
     table.add_row("free disk here", f"{shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB")
     for name in CORE:
         table.add_row(name, _version(name) or "[red]missing[/]: install c2lst again")
@@ -53,6 +58,14 @@ def _device() -> str:
     if device.type == "mps":
         return "Apple GPU (mps)"
     return f"CPU, {torch.get_num_threads()} threads; the preset `paper` needs a GPU"
+
+
+def _openslide() -> str:
+    try:
+        import openslide
+    except (ImportError, OSError) as error:  # its C library is a package of its own
+        return f"[red]not usable[/] ({error}): install openslide-bin"
+    return str(openslide.__library_version__)
 
 
 def _memory() -> str:
