@@ -1,6 +1,4 @@
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +7,6 @@ from c2lst.central import CentralModel, CentralSettings
 from c2lst.data.stain import StainReference
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parent))
 from toy import SHAPE, training
 
 

@@ -1,7 +1,5 @@
 import dataclasses
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +13,6 @@ from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.unet import build_unet
 from c2lst.errors import InputError
 from c2lst.local import AdapterSettings, LocalModel, SynthesisSettings
-
-sys.path.insert(0, str(Path(__file__).parent))
 from toy import SHAPE, training
 
 SYNTHESIS = SynthesisSettings(per_spot=2, batch_size=8, seed=5)

@@ -1,8 +1,5 @@
 """What is known to be true of simulated tissue, and whether the parts find it."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -15,8 +12,6 @@ from c2lst.data.stain import StainReference
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.local import AdapterSettings, LocalModel, SynthesisSettings
 from c2lst.prediction.predictor import ExpressionPredictor, PredictorSettings, baseline_layers
-
-sys.path.insert(0, str(Path(__file__).parent))
 from toy import SHAPE, training
 
 

@@ -1,14 +1,11 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from c2lst.cli.app import app
 from c2lst.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import TOML
 
 runner = CliRunner()

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +12,6 @@ from c2lst import workflow
 from c2lst.errors import InputError
 from c2lst.workflow import stages
 from c2lst.workflow.rundir import STAGES
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy import TOML, toy_settings
 
 ARTEFACTS = (
