@@ -1,12 +1,16 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from c2lst.central import CentralModel, CentralSettings
-from c2lst.data.stain import StainReference
+from c2lst.data.stain import StainJitter, StainReference
+from c2lst.diffusion.draws import Draws
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.errors import InputError
+from c2lst.pretraining import DenoisingObjective
 from toy import SHAPE, training
 
 
@@ -66,13 +70,14 @@ def test_the_same_seed_trains_the_same_model(saved):
 
 
 def test_an_interrupted_pretraining_ends_in_the_same_model(saved, tmp_path):
-    import c2lst.central as central
+    from c2lst import pretraining
 
     class Killed(BaseException):
         pass
 
-    original = central.DenoisingObjective.__call__
-    calls = iter(range(100))
+    original = pretraining.DenoisingObjective.__call__
+    # The first call counts what an image costs.
+    calls = iter(range(-1, 100))
 
     def dying(self, *arguments):
         if next(calls) == 4:
@@ -82,12 +87,12 @@ def test_an_interrupted_pretraining_ends_in_the_same_model(saved, tmp_path):
     settings = CentralSettings(SHAPE, SETTINGS.process, training(checkpoint_every=2))
     arguments = {"patch_um": 112.0, "stain": StainReference.standard()}
     whole = CentralModel.pretrain(Patches(), settings, **arguments)
-    central.DenoisingObjective.__call__ = dying
+    pretraining.DenoisingObjective.__call__ = dying
     try:
         with pytest.raises(Killed):
             CentralModel.pretrain(Patches(), settings, **arguments, directory=tmp_path)
     finally:
-        central.DenoisingObjective.__call__ = original
+        pretraining.DenoisingObjective.__call__ = original
     assert (tmp_path / "checkpoint-4").is_dir()
     resumed = CentralModel.pretrain(Patches(), settings, **arguments, directory=tmp_path)
     assert resumed.hash == whole.hash
@@ -115,3 +120,143 @@ def test_what_is_no_central_model_is_refused(tmp_path):
         CentralModel.load(tmp_path)
     with pytest.raises(InputError, match="no patches"):
         pretrain(Patches(0))
+
+
+def test_images_do_not_depend_on_the_batch_or_on_who_draws_them(saved):
+    model, _ = saved
+    together = model.sample(5, seed=3)
+    shared = np.empty_like(together)
+    shared[0::2] = model.sample(range(0, 5, 2), seed=3, batch_size=2)
+    shared[1::2] = model.sample(range(1, 5, 2), seed=3, batch_size=1)
+    # Sums in half width are rounded by their order: at most one level of 255.
+    assert np.abs(shared.astype(int) - together).max() <= 1
+    assert np.abs(together[0].astype(int) - together[1]).max() > 10
+
+
+@pytest.fixture(scope="module")
+def published(saved, tmp_path_factory):
+    path = tmp_path_factory.mktemp("published") / "model"
+    model = CentralModel.load(saved[1])
+    model.provenance["watched"] = {
+        "step": 6,
+        "images": 8,
+        "sampler": "fast",
+        "features": "random features",
+        "kernel_distance": {"value": 0.0123, "low": 0.01, "high": 0.02, "n": [8, 9]},
+        "real_vs_real": {"value": 0.0001, "low": -0.01, "high": 0.01, "n": [8, 9]},
+    }
+    model.publish(path, licence="cc-by-nc-4.0")
+    return path
+
+
+def test_what_is_published_is_open_to_diffusers_and_to_us(published, saved):
+    from diffusers import DDPMPipeline
+
+    pipeline = DDPMPipeline.from_pretrained(published)
+    images = pipeline(batch_size=1, num_inference_steps=2, output_type="np").images
+    assert images.shape == (1, 16, 16, 3)
+    assert CentralModel.load(published).hash == saved[0].hash
+    suffixes = {p.suffix for p in published.rglob("*") if p.is_file()}
+    assert suffixes == {".json", ".safetensors", ".md", ".png"}
+
+
+def test_the_card_says_what_a_user_must_know(published, saved):
+    card = (published / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: diffusers\n")
+    for told in (
+        "license: cc-by-nc-4.0",
+        "![Samples](samples.png)",
+        "noise",  # where the patches are from
+        "velocity",
+        "Optimiser steps: 6",
+        "12.30 (10.00 to 20.00)",
+        "Floor",
+        "not for diagnosis",
+        saved[0].hash,
+    ):
+        assert told in card
+    unknown = (saved[1] / "README.md").read_text()
+    assert "license:" not in unknown.split("---")[1]
+    assert "Not measured" in unknown and "![Samples]" not in unknown
+
+
+def test_publishing_leaves_the_model_as_it_was(published, saved):
+    assert CentralModel.load(saved[1]).provenance["patches"].get("licence") is None
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    import shutil
+
+    return Path(shutil.copytree(saved[1], tmp_path / "copy"))
+
+
+def change_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_pickled_weights_are_refused_by_name(copy):
+    weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    with pytest.raises(InputError, match=r"diffusion_pytorch_model\.bin.*pickle"):
+        CentralModel.load(copy)
+
+
+def test_a_configuration_of_another_network_is_refused(copy):
+    config = copy / "unet" / "config.json"
+    change_json(config, block_out_channels=[8, 32])
+    with pytest.raises(InputError, match=r"of another shape|unexpected|missing"):
+        CentralModel.load(copy)
+    change_json(config, block_out_channels=[8, 16], down_block_types=["NoBlock", "NoBlock"])
+    with pytest.raises(InputError, match="describes no U-Net"):
+        CentralModel.load(copy)
+
+
+def test_an_unknown_noise_process_is_refused(copy):
+    change_json(copy / "central.json", process={"steps": 1000, "colour": "pink"})
+    with pytest.raises(InputError, match="colour"):
+        CentralModel.load(copy)
+
+
+def test_an_id_on_the_hub_is_downloaded(saved, monkeypatch):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(saved[1]))
+    assert CentralModel.load("lab/skin").hash == saved[0].hash
+
+
+def test_a_watched_training_keeps_its_last_look_and_is_the_same_model(saved, tmp_path):
+    from c2lst.monitor import HeldOut, WatchSettings
+
+    model = pretrain(
+        directory=tmp_path,
+        watch=WatchSettings(times=2, images=4, encoder="random"),
+        held_out=HeldOut(Patches(6)),
+    )
+    assert model.hash == saved[0].hash
+    assert model.provenance["watched"]["step"] == 6
+    assert len(list((tmp_path / "samples").glob("*.png"))) == 2
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert sum("kernel_distance" in line for line in log) == 2
+    model.save(tmp_path / "model", training=tmp_path)
+    assert (tmp_path / "model" / "log.jsonl").is_file()
+
+
+def test_stain_jitter_and_turns_reach_the_network():
+    seen = []
+
+    class Network:
+        def __call__(self, noisy, timesteps):
+            seen.append(noisy)
+            return type("Output", (), {"sample": torch.zeros_like(noisy)})
+
+    images = {"images": torch.from_numpy(Patches(8).images)}
+    for options in (
+        {"dihedral": False},
+        {"dihedral": True},
+        {"dihedral": False, "jitter": StainJitter(StainReference.standard(), 0.2)},
+    ):
+        objective = DenoisingObjective(SETTINGS.process, **options)
+        objective(Network(), images, Draws(0, 0, range(8)))
+    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], seen[2])

@@ -67,5 +67,5 @@ def test_bad_settings_are_named(tmp_path, text, named):
 def test_missing_files_and_presets_are_named(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         load_settings("tiny", tmp_path / "absent.toml")
-    with pytest.raises(InputError, match="tiny or small or paper"):
+    with pytest.raises(InputError, match="tiny or small or base or paper"):
         load_settings("huge")

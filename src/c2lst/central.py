@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from c2lst import __version__
-from c2lst.data.stain import StainReference
-from c2lst.diffusion.draws import Draws, mix_seed
+from c2lst.card import SHEET, model_card
+from c2lst.data.stain import StainJitter, StainReference
+from c2lst.diffusion.draws import mix_seed
 from c2lst.diffusion.features import TIMESTEPS, denoiser_features
-from c2lst.diffusion.noise import DenoisingLoss, NoiseProcess, dihedral, to_uint8, to_unit_range
-from c2lst.diffusion.sampling import get_sampler, sample
+from c2lst.diffusion.noise import NoiseProcess, to_uint8
+from c2lst.diffusion.sampling import get_sampler, sample_unconditional
 from c2lst.diffusion.trainer import TrainSettings, train
-from c2lst.diffusion.unet import UNetShape, build_unet
+from c2lst.diffusion.unet import UNetShape, build_unet, unet_of_config
 from c2lst.diffusion.weights import best_device, load_weights, weights_hash
 from c2lst.errors import InputError
-from c2lst.progress import logger, progress_bar
+from c2lst.evaluation.sheets import contact_sheet, write_png
+from c2lst.hub import model_folder
+from c2lst.monitor import HeldOut, SampleMonitor, WatchSettings, last_look
+from c2lst.pretraining import DenoisingObjective, PatchSamples, PatchSet
 from c2lst.storage import read_json, whole_directory, write_json
 
 if TYPE_CHECKING:
@@ -30,30 +35,31 @@ if TYPE_CHECKING:
 FORMAT = 1
 CENTRAL_JSON = "central.json"
 STAIN_JSON = "stain_reference.json"
-IN_MEMORY_BYTES = 1 << 30
-READ_AT_ONCE = 256
-
-
-class PatchSet(Protocol):
-    """H&E patches without genes, such as a :class:`~c2lst.data.collections.PatchCollection`."""
-
-    def __len__(self) -> int:
-        """Return the number of patches."""
-
-    def fetch(self, indices: np.ndarray) -> np.ndarray:
-        """Return uint8 RGB patches ``(len(indices), size, size, 3)``."""
-
-    def describe(self) -> dict[str, Any]:
-        """Say where the patches come from, for the model card."""
+WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
+LOG = "log.jsonl"
+ON_CARD = 48
 
 
 @dataclass(frozen=True)
 class CentralSettings:
-    """How a central model is built and trained."""
+    """How a central model is built and trained.
+
+    Parameters
+    ----------
+    shape, process, training
+        Network, noise process, training.
+    dihedral
+        Turn and mirror each patch at random, by one of eight ways: tissue has no upright.
+    stain_jitter
+        How much the amounts of stain vary from patch to patch
+        (:class:`~c2lst.data.stain.StainJitter`); 0 for not at all.
+    """
 
     shape: UNetShape
     process: NoiseProcess
     training: TrainSettings
+    dihedral: bool = True
+    stain_jitter: float = 0.0
 
 
 @dataclass
@@ -100,6 +106,8 @@ class CentralModel:
         patch_um: float,
         stain: StainReference,
         directory: Path | None = None,
+        watch: WatchSettings | None = None,
+        held_out: HeldOut | None = None,
     ) -> CentralModel:
         """Train a central model on H&E patches.
 
@@ -115,63 +123,89 @@ class CentralModel:
         stain
             The stain that the patches have; local patches are normalised to it.
         directory
-            Where checkpoints go, to resume an interrupted training.
+            Where checkpoints, the log and sample sheets go, to resume an interrupted training.
+        watch
+            How samples are watched during the training; by default they are not.
+        held_out
+            Patches of the same colour, of other slides, that those samples are compared with.
         """
-        source = _Images(patches)
         torch.manual_seed(mix_seed(settings.training.seed, 1))
         unet = build_unet(settings.shape)
-        count = sum(p.numel() for p in unet.parameters())
-        logger.info(
-            "central: %.1f M parameters, %d patches of %d px, %d steps of %d",
-            count / 1e6,
-            len(patches),
-            settings.shape.size,
-            settings.training.steps,
-            settings.training.batch_size,
+        watchers = (
+            []
+            if watch is None
+            else [
+                SampleMonitor(
+                    settings.process,
+                    settings.shape.size,
+                    watch,
+                    training=patches,
+                    held_out=held_out,
+                    directory=directory,
+                )
+            ]
+        )
+        objective = DenoisingObjective(
+            settings.process,
+            dihedral=settings.dihedral,
+            jitter=StainJitter(stain, settings.stain_jitter),
         )
         history = train(
             unet,
-            DenoisingObjective(settings.process),
-            source,
+            objective,
+            PatchSamples(patches),
             settings.training,
             directory=directory,
             label="central",
+            watchers=watchers,
         )
         provenance = {
             "patches": patches.describe(),
             "settings": asdict(settings),
-            "parameters": count,
+            "parameters": sum(p.numel() for p in unet.parameters()),
             "final_loss": history.losses[-1],
+            "watched": last_look(directory) if directory else {},
         }
         return cls(unet, settings.process, patch_um, stain, provenance)
 
     def sample(
-        self, n: int, *, seed: int = 0, sampler: str = "fast", batch_size: int = 64
+        self,
+        images: int | Sequence[int],
+        *,
+        seed: int = 0,
+        sampler: str = "fast",
+        batch_size: int = 64,
     ) -> np.ndarray:
         """Draw unconditional patches.
+
+        Parameters
+        ----------
+        images
+            How many, or the numbers of those wanted.
+        seed
+            Image *i* depends on (seed, i) alone.
+        sampler
+            Sampler preset.
+        batch_size
+            Images at a time; memory, not result (up to rounding).
 
         Returns
         -------
         numpy.ndarray
-            uint8 RGB ``(n, size, size, 3)``; image *i* depends on (seed, i) alone.
+            uint8 RGB ``(n, size, size, 3)``.
         """
         device = best_device()
-        unet = self.unet.to(device).eval()
-
-        def denoise(noisy: Tensor, timestep: int, _: slice) -> Tensor:
-            output: Tensor = unet(noisy, timestep).sample
-            return output
-
-        images = sample(
-            denoise,
-            [mix_seed(seed, index) for index in range(n)],
-            (3, self.size, self.size),
+        drawn = sample_unconditional(
+            self.unet.to(device).eval(),
             self.process,
-            get_sampler(sampler),
+            self.size,
+            range(images) if isinstance(images, int) else images,
+            seed=seed,
+            sampler=get_sampler(sampler),
             batch_size=batch_size,
             device=device,
         )
-        return to_uint8(images).numpy()
+        return to_uint8(drawn).numpy()
 
     def encode(self, images: np.ndarray, *, timesteps: tuple[int, ...] = TIMESTEPS) -> np.ndarray:
         """Describe stain-normalised patches by the denoiser's activations.
@@ -189,43 +223,78 @@ class CentralModel:
         self.unet.to(best_device())
         return denoiser_features(self.unet, self.process, images, timesteps=timesteps)
 
-    def save(self, directory: str | Path) -> None:
-        """Write a diffusers pipeline directory with the stain reference and a model card."""
+    def save(self, directory: str | Path, *, training: Path | None = None) -> None:
+        """Write a diffusers pipeline directory with the stain reference and a model card.
+
+        Parameters
+        ----------
+        directory
+            Where to; a folder that is there is replaced.
+        training
+            Folder of the training, whose log is kept with the model.
+        """
+        with whole_directory(directory) as partial:
+            self._write(partial)
+            if training is not None and (training / LOG).is_file():
+                shutil.copyfile(training / LOG, partial / LOG)
+
+    def publish(self, directory: str | Path, *, licence: str | None = None) -> None:
+        """Write what others get: the model with samples and a card that shows them.
+
+        Parameters
+        ----------
+        directory
+            Where to; a folder that is there is replaced.
+        licence
+            Of the training patches, as the hub names it; by default what the collection says.
+        """
+        patches = self.provenance.get("patches", {})
+        licence = licence or patches.get("licence")
+        provenance = self.provenance | {"patches": patches | {"licence": licence}}
+        model = CentralModel(self.unet, self.process, self.patch_um, self.stain, provenance)
+        with whole_directory(directory) as partial:
+            write_png(partial / SHEET, contact_sheet(self.sample(ON_CARD), columns=12))
+            model._write(partial)
+
+    def _write(self, folder: Path) -> None:
         from diffusers import DDPMPipeline
 
-        with whole_directory(directory) as partial:
-            pipeline = DDPMPipeline(unet=self.unet.to("cpu"), scheduler=self.process.scheduler())
-            pipeline.save_pretrained(partial, safe_serialization=True)
-            write_json(partial / STAIN_JSON, self.stain.to_dict())
-            write_json(
-                partial / CENTRAL_JSON,
-                {
-                    "format": FORMAT,
-                    "c2lst": __version__,
-                    "hash": self.hash,
-                    "patch_um": self.patch_um,
-                    "size": self.size,
-                    "process": asdict(self.process),
-                    "provenance": self.provenance,
-                },
-            )
-            (partial / "README.md").write_text(_card(self), encoding="utf-8")
+        pipeline = DDPMPipeline(unet=self.unet.to("cpu"), scheduler=self.process.scheduler())
+        pipeline.save_pretrained(folder, safe_serialization=True)
+        write_json(folder / STAIN_JSON, self.stain.to_dict())
+        write_json(
+            folder / CENTRAL_JSON,
+            {
+                "format": FORMAT,
+                "c2lst": __version__,
+                "hash": self.hash,
+                "patch_um": self.patch_um,
+                "size": self.size,
+                "process": asdict(self.process),
+                "provenance": self.provenance,
+            },
+        )
+        card = model_card(self, sheet=(folder / SHEET).is_file())
+        (folder / "README.md").write_text(card, encoding="utf-8")
 
     @classmethod
-    def load(cls, directory: str | Path) -> CentralModel:
+    def load(cls, where: str | Path, *, revision: str | None = None) -> CentralModel:
         """Read a central model.
+
+        Parameters
+        ----------
+        where
+            Its folder, or its id on the Hugging Face hub.
+        revision
+            Branch, tag or commit on the hub.
 
         Raises
         ------
         InputError
-            If a file is missing or a weight is missing, unexpected or of another shape, or if the
-            weights are not those that the card names.
+            If a file is missing or a weight is missing, unexpected or of another shape, if the
+            weights are not those that ``central.json`` names, or are pickled.
         """
-        from diffusers import UNet2DModel
-
-        directory = Path(directory)
-        if not directory.is_dir():
-            raise InputError(directory, "no such folder", expected="a central model")
+        directory = model_folder(where, "a central model", revision)
         card = read_json(
             directory / CENTRAL_JSON, required=("format", "hash", "patch_um", "process")
         )
@@ -233,12 +302,11 @@ class CentralModel:
             raise InputError(
                 directory / CENTRAL_JSON, "format", found=card["format"], expected=FORMAT
             )
-        config = read_json(directory / "unet" / "config.json", required=("sample_size",))
-        unet = UNet2DModel.from_config(config)
-        load_weights(unet, directory / "unet" / "diffusion_pytorch_model.safetensors")
+        unet = unet_of_config(directory / "unet" / "config.json")
+        load_weights(unet, directory / WEIGHTS)
         model = cls(
             unet.eval(),
-            NoiseProcess(**card["process"]),
+            _process(directory / CENTRAL_JSON, card["process"]),
             float(card["patch_um"]),
             StainReference.from_dict(read_json(directory / STAIN_JSON)),
             card.get("provenance", {}),
@@ -254,67 +322,10 @@ class CentralModel:
         return model
 
 
-class DenoisingObjective:
-    """The unconditional loss (paper Eq. 6) on randomly turned and mirrored patches."""
-
-    def __init__(self, process: NoiseProcess) -> None:
-        self.loss = DenoisingLoss(process)
-
-    def __call__(self, model: nn.Module, batch: dict[str, Tensor], draws: Draws) -> Tensor:
-        """Return the loss per patch, shape ``(B,)``."""
-        clean = dihedral(to_unit_range(batch["images"]), draws.integers(8))
-        noise = draws.normal(tuple(clean.shape[1:]))
-        timesteps = draws.integers(self.loss.process.steps)
-        output = model(self.loss.add_noise(clean, noise, timesteps), timesteps).sample
-        return self.loss(output, clean, noise, timesteps)
-
-
-class _Images:
-    """Patches as training samples: kept in memory where they fit, else fetched each time."""
-
-    def __init__(self, patches: PatchSet) -> None:
-        if len(patches) == 0:
-            raise InputError("central collection", "holds no patches")
-        self.patches = patches
-        fits = len(patches) * patches.fetch(np.array([0])).nbytes <= IN_MEMORY_BYTES
-        self.stored = self._read_all() if fits else None
-
-    def _read_all(self) -> np.ndarray:
-        parts = []
-        with progress_bar("patches", len(self.patches)) as bar:
-            for start in range(0, len(self.patches), READ_AT_ONCE):
-                indices = np.arange(start, min(start + READ_AT_ONCE, len(self.patches)))
-                parts.append(self.patches.fetch(indices))
-                bar.advance(len(indices))
-        return np.concatenate(parts)
-
-    def __len__(self) -> int:
-        return len(self.patches)
-
-    def fetch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        stored = self.stored
-        images = self.patches.fetch(indices) if stored is None else stored[indices]
-        return {"images": torch.from_numpy(images)}
-
-
-def _card(model: CentralModel) -> str:
-    source = model.provenance.get("patches", {})
-    settings = model.provenance.get("settings", {}).get("training", {})
-    return f"""---
-library_name: diffusers
-tags: [histology, diffusion, spatial-transcriptomics, c2lst]
----
-# Central model of H&E patches
-
-An unconditional diffusion model of {model.size} px patches ({model.patch_um:g} µm wide), trained by
-c2lst {__version__}. Open it with `diffusers.DDPMPipeline.from_pretrained`, or adapt it to a slide
-with `c2lst adapt`.
-
-- Trained on: {source.get("source", "unknown")} ({source.get("patches", "?")} patches)
-- Steps: {settings.get("steps", "?")}, effective batch {settings.get("batch_size", "?")}
-- Target: {model.process.prediction}, min-SNR γ {model.process.min_snr_gamma:g}
-- Weights: SHA-256 {model.hash}
-
-Intended use: a prior for gene-conditioned adaptation in research. Its images are synthetic and are
-not for diagnosis. The licence of the training patches applies to what may be done with it.
-"""
+def _process(path: Path, values: Any) -> NoiseProcess:
+    try:
+        return NoiseProcess(**values)
+    except TypeError as error:
+        raise InputError(
+            path, f"noise process cannot be read ({error})", remedy="use the c2lst that wrote it"
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,11 +14,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger("c2lst")
 
 
-def console() -> Console:
-    """Return the console that progress and messages go to: standard error."""
+def console(*, every_process: bool = False) -> Console:
+    """Return the console that progress and messages go to: standard error.
+
+    Of several processes that train together the first speaks for all, unless ``every_process``.
+    """
     from rich.console import Console
 
-    return Console(stderr=True)
+    first = os.environ.get("RANK", "0") == "0"
+    return Console(stderr=True, quiet=not (first or every_process))
 
 
 class Bar:
@@ -33,8 +38,8 @@ class Bar:
 
 
 @contextmanager
-def progress_bar(label: str, total: int, *, completed: int = 0) -> Iterator[Bar]:
-    """Show a bar with elapsed time and time left while the block runs.
+def progress_bar(label: str, total: int | None, *, completed: int = 0) -> Iterator[Bar]:
+    """Show a bar with elapsed time and time left while the block runs; ``total`` may be unknown.
 
     Nothing is drawn where standard error is no terminal; one line at the end says what was done.
     """

@@ -19,7 +19,8 @@ from c2lst.errors import InputError
 
 
 @contextlib.contextmanager
-def _readable_os_errors(path: Path) -> Iterator[None]:
+def readable_os_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk, or a folder that may not be written to, into one line that names it."""
     try:
         yield
     except InputError:
@@ -50,7 +51,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         If the disk is full or the folder cannot be written to.
     """
     path = Path(path)
-    with _readable_os_errors(path):
+    with readable_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
@@ -75,7 +76,7 @@ def whole_directory(path: str | Path) -> Iterator[Path]:
     A folder that already has the name is replaced, and is gone only once the new one is complete.
     """
     path = Path(path)
-    with _readable_os_errors(path):
+    with readable_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
@@ -124,16 +125,29 @@ def read_json(path: str | Path, *, required: Iterable[str] = ()) -> dict[str, An
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(path, "no such file", expected="a JSON file")
+        raise InputError(path, "no such file", expected="a JSON file", remedy="check the path")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise InputError(path, f"is not readable JSON ({error})") from error
+        raise InputError(
+            path, "is not readable JSON", found=error, remedy="copy it again, or make it again"
+        ) from error
     if not isinstance(value, dict):
-        raise InputError(path, "wrong JSON", found=type(value).__name__, expected="an object")
+        raise InputError(
+            path,
+            "wrong JSON",
+            found=type(value).__name__,
+            expected="an object",
+            remedy="copy it again, or make it again",
+        )
     missing = sorted(set(required) - set(value))
     if missing:
-        raise InputError(path, f"key {missing[0]!r} is missing", found=", ".join(sorted(value)))
+        raise InputError(
+            path,
+            f"key {missing[0]!r} is missing",
+            found=", ".join(sorted(value)) or "an empty object",
+            remedy="copy it again, or make it again",
+        )
     return value
 
 

@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
+
 from bad_inputs.case import BadInput, fingerprint
 from bad_inputs.catalogue import CATALOGUE
-
 from c2lst.cli.app import app
 from c2lst.errors import InputError
 

@@ -10,8 +10,8 @@ from toy import TOML
 
 runner = CliRunner()
 VERBS = [
-    *("run", "simulate", "ingest", "split", "pretrain", "adapt"),
-    *("synthesize", "train", "predict", "evaluate", "report", "doctor"),
+    *("run", "fetch", "simulate", "ingest", "split", "collect", "pretrain", "sample"),
+    *("publish", "adapt", "synthesize", "train", "predict", "evaluate", "report", "doctor"),
 ]
 
 

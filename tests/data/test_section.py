@@ -9,6 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
+from c2lst.data import overlay
+from c2lst.data.embedded import write_slide
 from c2lst.data.patches import Patches
 from c2lst.data.section import Section, available_sections
 from c2lst.errors import InputError
@@ -19,9 +21,7 @@ def _files(directory):
 
 
 def _renamed(section, name):
-    adata = section.adata.copy()
-    adata.uns["spatial"] = {name: adata.uns["spatial"][section.name]}
-    return dataclasses.replace(section, name=name, adata=adata)
+    return dataclasses.replace(section, name=name)
 
 
 @pytest.fixture
@@ -40,7 +40,9 @@ def test_a_section_survives_the_disk(small_section, saved):
     assert np.array_equal(loaded.patches[:], small_section.patches[:])
     assert loaded.image_path == small_section.image_path.absolute()
     assert loaded.adata.obs.equals(small_section.adata.obs)
-    before, after = (s.adata.uns["spatial"]["S1"] for s in (small_section, loaded))
+    assert loaded.reading == small_section.reading
+    assert loaded.metadata["st_technology"] == "Spatial Transcriptomics"
+    before, after = (s.adata.uns["spatial"]["ST"] for s in (small_section, loaded))
     assert after["scalefactors"] == before["scalefactors"]
     assert all(
         np.array_equal(after["images"][key], before["images"][key]) for key in before["images"]
@@ -48,19 +50,24 @@ def test_a_section_survives_the_disk(small_section, saved):
 
 
 def test_the_layout_is_that_of_hest_key_by_key(small_section, saved):
-    assert _files(saved) == ["metadata/S1.json", "patches/S1.h5", "st/S1.h5ad"]
+    assert _files(saved) == [
+        "metadata/S1.json", "patches/S1.h5", "spatial_plots/S1_spatial_plots.png", "st/S1.h5ad",
+    ]  # fmt: skip
     n, width = len(small_section), 112.0 / small_section.mpp
     with h5py.File(saved / "patches/S1.h5") as file:
         assert file["img"].shape == (n, 32, 32, 3) and file["img"].dtype == np.uint8
         assert file["barcode"].shape == (n, 1)
         assert [b.decode() for b in file["barcode"][:, 0]] == small_section.barcodes.tolist()
+        assert file["coords"].dtype == np.int64
         assert np.allclose(file["coords"][()], small_section.centres_px - width / 2)
         attributes = dict(file["img"].attrs)
-    assert attributes["patch_size_src"] == pytest.approx(width)
+        assert dict(file["coords"].attrs) == attributes
+    assert attributes["patch_size_src"] == round(width)
     assert attributes["patch_size_target"] == 32
     assert attributes["downsample"] == pytest.approx(width / 32)
     assert attributes["pixel_size"] == pytest.approx(small_section.mpp)
     adata = anndata.read_h5ad(saved / "st/S1.h5ad")
+    assert list(adata.uns["spatial"]) == ["ST"]
     assert set(adata.obs) >= {
         "in_tissue", "array_row", "array_col", "pxl_col_in_fullres", "pxl_row_in_fullres",
     }  # fmt: skip
@@ -213,6 +220,49 @@ def test_a_section_is_saved_over_itself(small_section, saved):
     assert np.array_equal(Section.load(saved).patches[:], small_section.patches[:5])
 
 
+def test_a_slide_that_came_inside_another_file_is_taken_along(small_section, tmp_path):
+    pixels = small_section.open_image().thumbnail(10**6)
+    slide = write_slide("S1", pixels, mpp=small_section.mpp)
+    section = dataclasses.replace(small_section, image_path=slide)
+    section.save(tmp_path / "out")
+    shutil.rmtree(slide.parent)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    loaded = Section.load(tmp_path / "moved")
+    assert loaded.image_path == tmp_path / "moved/wsis/S1.tif"
+    with loaded.open_image() as image:
+        assert np.array_equal(image.read(0, 0, image.width, image.height), pixels)
+        assert image.mpp == pytest.approx(small_section.mpp)
+    loaded.save(tmp_path / "moved")
+    assert Section.load(tmp_path / "moved").open_image().width == pixels.shape[1]
+
+
+def test_a_slide_and_contours_that_the_user_put_there_are_kept(small_section, saved):
+    for name in ("wsis/S1.tif", "tissue_seg/S1_contours.geojson"):
+        (saved / name).parent.mkdir()
+        (saved / name).write_text("theirs")
+    small_section.save(saved)
+    _renamed(small_section, "S2").save(saved)
+    for name in ("wsis/S1.tif", "tissue_seg/S1_contours.geojson"):
+        assert (saved / name).read_text() == "theirs"
+    assert Section.load(saved, "S1").contours == saved / "tissue_seg/S1_contours.geojson"
+
+
+def test_the_picture_shows_the_spots(small_section, tmp_path):
+    from PIL import Image
+
+    small_section.draw(tmp_path / "o.png")
+    pixels = np.asarray(Image.open(tmp_path / "o.png"))
+    cyan = (pixels == overlay.ON_TISSUE).all(axis=-1)
+    assert cyan.sum() > 20 * len(small_section)
+    library = small_section.adata.uns["spatial"]["ST"]
+    scale = library["scalefactors"]["tissue_hires_scalef"]
+    x, y = small_section.centres_px[30] * scale
+    radius = library["scalefactors"]["spot_diameter_fullres"] * scale / 2
+    top = pixels.shape[0] - library["images"]["hires"].shape[0]
+    ring = cyan[int(top + y) - 2 : int(top + y) + 2, int(x - radius) - 3 : int(x - radius) + 4]
+    assert ring.any()
+
+
 def test_a_folder_of_someone_else_is_not_replaced(small_section, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match=r"thesis\.txt"):
@@ -299,7 +349,8 @@ def _drop_barcode(file):
         ("metadata/S1.json", lambda p: p.unlink(), "no such file"),
         ("metadata/S1.json", _truncate, "JSON"),
         ("metadata/S1.json", _without_pixel_size, "pixel_size"),
-        ("metadata/S1.json", _theirs(pixel_size_um_estimated=None), "no length"),
+        ("metadata/S1.json", _theirs(pixel_size_um_estimated=None), "null"),
+        ("metadata/S1.json", _theirs(pixel_size_um_estimated="1"), "no length"),
         ("metadata/S1.json", _ours(content_hash="0" * 64), "not those"),
         ("metadata/S1.json", _ours(format=9), "format"),
         ("metadata/S1.json", _theirs(c2lst={"format": 1}), "c2lst"),
@@ -336,8 +387,8 @@ def test_scanpy_draws_it_unchanged(saved):
     for key in ("hires", "lowres", "downscaled_fullres"):
         axes = scanpy.pl.spatial(adata, img_key=key, color="G0", show=False)
         shown = axes[0].get_images()[0].get_array()
-        scale = adata.uns["spatial"]["S1"]["scalefactors"][f"tissue_{key}_scalef"]
-        assert np.array_equal(shown.shape[:2], adata.uns["spatial"]["S1"]["images"][key].shape[:2])
+        scale = adata.uns["spatial"]["ST"]["scalefactors"][f"tissue_{key}_scalef"]
+        assert np.array_equal(shown.shape[:2], adata.uns["spatial"]["ST"]["images"][key].shape[:2])
         assert scale == pytest.approx(max(shown.shape[:2]) / 1000)
         plt.close("all")
 

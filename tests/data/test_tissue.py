@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from c2lst.data.image import SlideImage
-from c2lst.data.optics import intensity, optical_density
+from c2lst.data.stain.conversion import intensity, optical_density
 from c2lst.data.tissue import TissueMask, background_colour, stain_score, tissue_fraction
 
 PURPLE = (120, 90, 160)

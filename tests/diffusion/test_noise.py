@@ -1,18 +1,73 @@
+import dataclasses
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from c2lst.diffusion.noise import DenoisingLoss, NoiseProcess, dihedral, to_uint8, to_unit_range
+from c2lst.errors import InputError
 
 PREDICTIONS = ("epsilon", "v_prediction")
+VELOCITY = NoiseProcess(prediction="v_prediction")
+PROCESSES = [
+    NoiseProcess(),
+    VELOCITY,
+    dataclasses.replace(VELOCITY, weight="min_snr_plus_one"),
+    dataclasses.replace(VELOCITY, weight="min_snr_plus_one", zero_snr=True),
+]
 
 
-@pytest.mark.parametrize("prediction", PREDICTIONS)
-def test_variance_is_preserved_and_noise_grows(prediction):
-    alphas, sigmas = NoiseProcess(prediction=prediction).alphas_sigmas()
+def cosine(t, steps=1000, offset=0.008):
+    """ᾱ(t) of the cosine schedule (Nichol & Dhariwal 2021, Eq. 17)."""
+    return math.cos((t / steps + offset) / (1 + offset) * math.pi / 2) ** 2
+
+
+def test_the_schedule_is_the_cosine():
+    alphas, _ = NoiseProcess().alphas_sigmas()
+    for t in (0, 10, 250, 500, 900):
+        assert alphas[t].item() ** 2 == pytest.approx(cosine(t + 1) / cosine(0), rel=1e-3)
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_variance_is_preserved_and_noise_grows(process):
+    alphas, sigmas = process.alphas_sigmas()
     torch.testing.assert_close(alphas**2 + sigmas**2, torch.ones(1000))
     assert (sigmas.diff() >= 0).all() and sigmas[-1] > 0.999
+
+
+def test_zero_terminal_snr_leaves_nothing_of_the_image_and_keeps_the_first_level():
+    """ᾱ^½ is shifted to end at 0 and scaled to keep its start (Lin et al. 2024, Algorithm 1)."""
+    plain = NoiseProcess(schedule="linear", prediction="v_prediction")
+    before, _ = plain.alphas_sigmas()
+    after, _ = dataclasses.replace(plain, zero_snr=True).alphas_sigmas()
+    expected = (before - before[-1]) * before[0] / (before[0] - before[-1])
+    assert after[-1] == 0
+    torch.testing.assert_close(after, expected, atol=1e-4, rtol=0)
+
+
+@given(st.integers(0, 999), st.floats(1, 20))
+def test_min_snr_weights_are_their_closed_form(t, gamma):
+    for process in PROCESSES[:3]:
+        loss = DenoisingLoss(dataclasses.replace(process, min_snr_gamma=gamma))
+        snr = float((loss.alphas[t].double() / loss.sigmas[t].double()) ** 2)
+        offset = 1 if process.weight == "min_snr_plus_one" else 0
+        target = snr if process.prediction == "epsilon" else snr + 1
+        assert float(loss.weights[t]) == pytest.approx(min(snr + offset, gamma) / target, rel=1e-3)
+
+
+def test_the_weight_where_sampling_starts():
+    """min(SNR, γ) vanishes there; SNR + 1 does not, whatever is left of the image."""
+    assert DenoisingLoss(VELOCITY).weights[-1] < 1e-6
+    for process in PROCESSES[2:]:
+        assert DenoisingLoss(process).weights[-1] == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"zero_snr": True}, {"weight": "min_snr_plus_one"}])
+def test_noise_prediction_refuses_what_only_velocity_can_do(options):
+    with pytest.raises(InputError, match="v_prediction"):
+        NoiseProcess(**options)
 
 
 def test_both_targets_weigh_the_error_of_the_image_alike():
@@ -33,14 +88,30 @@ def test_both_targets_weigh_the_error_of_the_image_alike():
         torch.testing.assert_close(losses[0], losses[1], rtol=2e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("prediction", PREDICTIONS)
-def test_the_right_answer_costs_nothing(prediction):
-    loss = DenoisingLoss(NoiseProcess(prediction=prediction))
+@given(st.integers(0, 998))
+def test_noise_image_and_velocity_turn_into_each_other(t):
+    """x_0 = αx_t - σv and ε = σx_t + αv, as the samplers take velocity apart."""
+    loss = DenoisingLoss(PROCESSES[3])
+    clean, noise = torch.rand(1, 3, 2, 2) * 2 - 1, torch.randn(1, 3, 2, 2)
+    alpha, sigma = loss.alphas[t], loss.sigmas[t]
+    noisy = loss.add_noise(clean, noise, torch.tensor([t]))
+    velocity = alpha * noise - sigma * clean
+    torch.testing.assert_close(alpha * noisy - sigma * velocity, clean, atol=1e-5, rtol=0)
+    torch.testing.assert_close(sigma * noisy + alpha * velocity, noise, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        loss.process.scheduler().get_velocity(clean, noise, torch.tensor([t])), velocity
+    )
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_the_right_answer_costs_nothing(process):
+    loss = DenoisingLoss(process)
     clean, noise = torch.randn(4, 3, 2, 2), torch.randn(4, 3, 2, 2)
     t = torch.tensor([0, 10, 500, 999])
     alpha, sigma = loss.alphas[t].view(-1, 1, 1, 1), loss.sigmas[t].view(-1, 1, 1, 1)
-    target = noise if prediction == "epsilon" else alpha * noise - sigma * clean
+    target = noise if process.prediction == "epsilon" else alpha * noise - sigma * clean
     assert loss(target, clean, noise, t).abs().max() < 1e-10
+    assert torch.isfinite(loss(torch.zeros_like(clean), clean, noise, t)).all()
 
 
 @given(st.integers(0, 2**32 - 1))

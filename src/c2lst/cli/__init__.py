@@ -18,7 +18,7 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        terminal = console()
+        terminal = console(every_process=True)
         terminal.print("[bold red]error:[/] ", end="")
         terminal.print(str(error), markup=False, highlight=False, soft_wrap=True)
         _leave(2, after=error)

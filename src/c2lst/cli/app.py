@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from c2lst.cli import central, local, prediction, run, section
+from c2lst.cli import central, collections, fetch, local, prediction, run, section
 from c2lst.progress import console, logger
 
 app = typer.Typer(
@@ -22,10 +22,14 @@ app = typer.Typer(
 # Each command is a few lines in the module of its subject; heavy imports wait until it needs them.
 for command in (
     run.run,
+    fetch.fetch,
     section.simulate,
     section.ingest,
     section.split,
+    collections.collect,
     central.pretrain,
+    central.sample,
+    central.publish,
     local.adapt,
     local.synthesize,
     prediction.train,

@@ -2,46 +2,189 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from c2lst.cli import options as opt
 from c2lst.cli.terminal import tell
 
+if TYPE_CHECKING:
+    from c2lst.data.stain import StainReference
+    from c2lst.monitor import HeldOut
+
+CentralModelAt = Annotated[
+    str, typer.Argument(metavar="CENTRAL", help="Folder of a central model, or its id on the hub.")
+]
+
 
 def pretrain(
-    collection: Annotated[Path, typer.Argument(help="Folder of H&E patches.")],
+    collection: Annotated[
+        str, typer.Argument(help="Collection, its URL, or a folder of H&E patches.")
+    ],
     output: opt.Output,
     preset: opt.Preset = "small",
     config: opt.Config = None,
     seed: opt.Seed = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser updates.")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Images per update, over all processes and micro-batches."),
+    ] = None,
+    precision: Annotated[
+        Literal["bf16", "fp16", "fp32"] | None, typer.Option(help="Of the forward pass.")
+    ] = None,
+    compile_model: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="Use torch.compile.")
+    ] = None,
+    resume: Annotated[
+        Literal["auto", "never"],
+        typer.Option(help="Continue an interrupted training, or start afresh."),
+    ] = "auto",
+    tracker: Annotated[
+        Literal["none", "tensorboard", "wandb", "mlflow"] | None,
+        typer.Option(help="Where the log goes beside log.jsonl."),
+    ] = None,
+    watch: Annotated[
+        int, typer.Option(help="How often samples are drawn and scored during the training.")
+    ] = 5,
     patch_um: Annotated[float, typer.Option(help="Side of the patches in µm.")] = 112.0,
     mpp: Annotated[
         float | None,
         typer.Option(help="µm per px of the images; without it each is taken whole as a patch."),
     ] = None,
 ) -> None:
-    """Train a central model on unlabelled H&E patches."""
+    """Train a central model on unlabelled H&E patches.
+
+    On several GPUs: accelerate launch -m c2lst pretrain … with the same options.
+    """
     from c2lst.central import CentralModel
-    from c2lst.data.collections import PatchCollection
-    from c2lst.data.colour import TissueColour
+    from c2lst.data.collections import open_collection
     from c2lst.data.stain import StainReference
+    from c2lst.diffusion.processes import Processes
+    from c2lst.monitor import WatchSettings
     from c2lst.settings import load_settings
 
-    settings = load_settings(preset, config, {"seed": seed}).central
-    patches = PatchCollection.from_folder(
-        collection, size=settings.shape.size, patch_um=patch_um, mpp=mpp
-    )
-    patches = patches.recoloured(TissueColour.typical(patches.some()))
+    processes = Processes()
+    training = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "precision": precision,
+        "compile": compile_model,
+        "tracker": tracker,
+    }
+    changes: dict[str, Any] = {"training": {k: v for k, v in training.items() if v is not None}}
+    settings = load_settings(preset, config, {"seed": seed, "central": changes}).central
+    work = opt.scratch(output)
+    if resume == "never":
+        processes.main_first(lambda: _start_afresh(work))
+    opt.refuse_finished(output, "central.json", unless=resume == "never")
+    cut: dict[str, Any] = {"size": settings.shape.size, "patch_um": patch_um, "mpp": mpp}
+    patches = open_collection(collection, **cut)
+    stain = StainReference.typical(patches.some())
     model = CentralModel.pretrain(
-        patches,
+        patches.recoloured(stain),
         settings,
         patch_um=patch_um,
-        stain=StainReference.fit(patches.some()),
-        directory=opt.scratch(output),
+        stain=stain,
+        directory=work,
+        watch=WatchSettings(times=watch) if watch else None,
+        held_out=_held_out(collection, stain, cut) if watch and processes.is_main else None,
     )
-    model.save(output)
-    opt.clear_scratch(output)
-    tell(f"central model {model.hash[:12]} → {output}")
+    if processes.is_main:
+        model.provenance["preset"] = preset
+        model.save(output, training=work)
+        opt.clear_scratch(output)
+        tell(f"central model {model.hash[:12]} → {output}")
+
+
+def _held_out(collection: str, stain: StainReference, cut: dict[str, Any]) -> HeldOut | None:
+    """Return the validation patches of a collection that has some."""
+    import numpy as np
+
+    from c2lst.data.collections import open_collection
+    from c2lst.errors import InputError
+    from c2lst.monitor import HeldOut
+    from c2lst.progress import logger
+
+    try:
+        patches = open_collection(collection, split="validation", **cut)
+    except InputError as missing:
+        logger.info("samples are shown but not scored: %s", missing)
+        return None
+    # Of all patches, those of the validation split come last.
+    batches = patches.images.store.columns(["group"])
+    groups = np.concatenate([batch.column("group").to_numpy(False) for batch in batches])
+    return HeldOut(patches.recoloured(stain), groups[-len(patches) :])
+
+
+def _start_afresh(work: Path) -> int:
+    shutil.rmtree(work, ignore_errors=True)
+    return 0
+
+
+def sample(
+    central: CentralModelAt,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A .png for a sheet, or a folder for each image.")
+    ],
+    n: Annotated[int, typer.Option("-n", min=1, help="How many images.")] = 64,
+    sampler: Annotated[
+        Literal["paper", "faithful", "fast"], typer.Option(help="DDIM 250, or faster solvers.")
+    ] = "fast",
+    seed: Annotated[int, typer.Option(help="Image i depends on the seed and i alone.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
+) -> None:
+    """Draw images from a central model.
+
+    Under accelerate launch the processes share the images out; each is the same as from one.
+    """
+    from c2lst.central import CentralModel
+    from c2lst.diffusion.processes import Processes
+    from c2lst.samples import write_samples, write_sheet
+
+    model = CentralModel.load(central)
+    request = {"sampler": sampler, "seed": seed, "batch_size": batch_size}
+    if output.suffix == ".png":
+        write_sheet(model, output, n, **request)
+    else:
+        write_samples(model, output, n, Processes(), **request)
+    tell(f"{n} images of {model.size} px → {output}")
+
+
+def publish(
+    central: CentralModelAt,
+    to: Annotated[
+        str | None,
+        typer.Option(help="Folder, or OWNER/NAME on the hub; CENTRAL-published by default."),
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence as the hub names it, such as cc-by-nc-4.0.")
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="Let everyone see it.")] = False,
+) -> None:
+    """Make of a central model what others can use: weights, card, samples; upload it."""
+    import tempfile
+
+    from c2lst.central import CentralModel
+    from c2lst.errors import InputError
+    from c2lst.hub import is_hub_id, upload
+
+    model = CentralModel.load(central)
+    if to is None or not is_hub_id(to):
+        folder = Path(to or f"{Path(central).name}-published")
+        model.publish(folder, licence=licence)
+        tell(f"central model {model.hash[:12]} → {folder}")
+        return
+    if not (licence or model.provenance.get("patches", {}).get("licence")):
+        raise InputError(
+            to,
+            "the licence of the training patches is not known",
+            remedy="give --licence, once you know that a model made of them may be shared",
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        model.publish(Path(scratch) / "model", licence=licence)
+        address = upload(Path(scratch) / "model", to, private=not public)
+    tell(f"central model {model.hash[:12]} → {address}")

@@ -22,11 +22,20 @@ Scheme = Annotated[
     Literal["random", "buffered", "blocks"], typer.Option(help="How spots are chosen.")
 ]
 Preset = Annotated[
-    Literal["tiny", "small", "paper"], typer.Option(help="Size and length of everything.")
+    Literal["tiny", "small", "base", "paper"], typer.Option(help="Size and length of everything.")
 ]
 Config = Annotated[Path | None, typer.Option(help="TOML file that changes the preset.")]
 Seed = Annotated[int | None, typer.Option(help="One seed for everything.")]
 Mpp = Annotated[float | None, typer.Option(help="µm per px, instead of what the spot pitch says.")]
+Image = Annotated[
+    Path | None, typer.Option(help="Full-resolution image, where it is not part of the slide.")
+]
+Format = Annotated[
+    Literal[
+        "auto", "hest", "visium-hd", "visium", "xenium", "spatialdata", "anndata", "legacy"
+    ],
+    typer.Option(help="Format of the slide; recognised by default."),
+]
 GeneList = Annotated[
     Path | None, typer.Option("--genes", help="Text file with one gene of the panel a line.")
 ]
@@ -55,3 +64,21 @@ def scratch(output: Path) -> Path:
 def clear_scratch(output: Path) -> None:
     """Remove the checkpoints of a result that is complete."""
     shutil.rmtree(scratch(output), ignore_errors=True)
+
+
+def refuse_finished(output: Path, made: str, *, unless: bool = False) -> None:
+    """Keep a result that took long from being replaced by the same command given again.
+
+    Parameters
+    ----------
+    output
+        Where the result would go.
+    made
+        The file by which a complete one is known.
+    """
+    if (output / made).is_file() and not unless:
+        raise InputError(
+            output,
+            "is complete already",
+            remedy="choose another --output, or --resume never to make it anew",
+        )

@@ -17,9 +17,11 @@ def run(
     slide: Annotated[Path, typer.Argument(help="Folder of the slide, or FOLDER/SECTION.")],
     output: opt.Output,
     section: opt.SectionName = None,
+    format: opt.Format = "auto",
+    image: opt.Image = None,
     central: Annotated[Path | None, typer.Option(help="Central model to use.")] = None,
     collection: Annotated[
-        Path | None, typer.Option(help="Folder of H&E patches to pretrain a central model on.")
+        str | None, typer.Option(help="Collection of H&E patches to pretrain a central model on.")
     ] = None,
     fraction: opt.Fraction = None,
     scheme: opt.Scheme | None = None,
@@ -40,6 +42,8 @@ def run(
         output,
         load_settings(preset, config, options),
         section=section,
+        format=format,
+        image=image,
         central=central,
         collection=collection,
         genes=opt.read_genes(genes),

@@ -33,22 +33,37 @@ def simulate(
 
 
 def ingest(
-    source: Annotated[Path, typer.Argument(help="Folder of the slide, or FOLDER/SECTION.")],
+    source: Annotated[Path, typer.Argument(help="Folder or file, or FOLDER/SECTION.")],
     output: opt.Output,
+    format: opt.Format = "auto",
     section: opt.SectionName = None,
-    size: Annotated[int, typer.Option(help="Side of the patches in px.")] = 64,
-    patch_um: Annotated[float, typer.Option(help="Side of the patches in µm.")] = 112.0,
+    image: opt.Image = None,
     mpp: opt.Mpp = None,
+    patch_um: Annotated[float, typer.Option(help="Side of the patches in µm.")] = 112.0,
+    size: Annotated[int, typer.Option(help="Side of the patches in px.")] = 224,
+    bin_um: Annotated[
+        float | None, typer.Option(help="Side of pseudo-spots in µm (Visium HD, Xenium).")
+    ] = None,
 ) -> None:
-    """Read a slide and write it as a section (HEST layout)."""
+    """Read a slide of any format and write it as a section (HEST layout)."""
+    from c2lst.cli.tables import show_section
     from c2lst.data.readers import read
 
-    found = read(source, section=section, patch_um=patch_um, size=size, mpp=mpp)
-    found.save(output)
-    tell(
-        f"section {found.name}: {len(found)} spots, {len(found.genes)} genes, "
-        f"{found.mpp:.3f} µm/px → {output}"
+    overlay = output.with_name(f"{output.name}.overlay.png")
+    found = read(
+        source,
+        format=format,
+        section=section,
+        image=image,
+        mpp=mpp,
+        patch_um=patch_um,
+        size=size,
+        bin_um=bin_um,
+        overlay=overlay,
     )
+    found.save(output)
+    overlay.unlink(missing_ok=True)  # of an attempt that failed
+    show_section(found, output)
 
 
 def split(

@@ -3,6 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from c2lst.data.section import Section
+
+
+def show_section(section: Section, directory: Path) -> None:
+    """Print what was read, and where it was written."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from c2lst.data.layout import HestPlace
+    from c2lst.data.readers.constants import ReadingKey
+
+    reading, count = section.reading, len(section)
+    on_tissue, overlap = reading.get(ReadingKey.ON_TISSUE), reading.get(ReadingKey.OVERLAP)
+    dropped = reading.get(ReadingKey.DROPPED, {})
+    rows = {
+        "format": f"{reading[ReadingKey.FORMAT]}: {reading[ReadingKey.BECAUSE]}",
+        "spots": f"{count:,}",
+        "genes": f"{len(section.genes):,}",
+        "µm/px": f"{section.mpp:.4g}, {reading.get(ReadingKey.MPP_FROM, 'as it was stored')}",
+        "patches": f"{section.patches.patch_um:g} µm in {section.patches.size} px",
+        "overlap": "unknown" if overlap is None else f"{overlap:.0%} with other patches (median)",
+        "on tissue": "unknown" if on_tissue is None else f"{on_tissue:,} of {count:,} spots",
+        "dropped": ", ".join(f"{n:,} {why}" for why, n in dropped.items()) or "none",
+        "output": str(directory),
+        "overlay": str(HestPlace(directory, section.name).plot),
+    }
+    table = Table(title=f"section {section.name}", show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table, markup=False)
 
 
 def show_stages(path: Path) -> None:

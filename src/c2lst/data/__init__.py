@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from c2lst.data.readers import read
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
-    from c2lst.data.stain import StainNormaliser, StainReference
+    from c2lst.data.stain import StainJitter, StainNormaliser, StainReference
     from c2lst.data.synthetic import SyntheticPairs
     from c2lst.data.tissue import tissue_fraction
 
@@ -30,6 +30,7 @@ _HOMES = {
     "Section": "section",
     "SlideImage": "image",
     "SpotSplit": "split",
+    "StainJitter": "stain",
     "StainNormaliser": "stain",
     "StainReference": "stain",
     "SyntheticPairs": "synthetic",
@@ -48,6 +49,7 @@ __all__ = [
     "Section",
     "SlideImage",
     "SpotSplit",
+    "StainJitter",
     "StainNormaliser",
     "StainReference",
     "SyntheticPairs",

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from c2lst.data.image import SlideImage
-from c2lst.data.patches import (
-    Patches,
-    extract_patches,
-    patch_overlap,
-    report_resolution,
-)
+from c2lst.data.orientation import check_orientation
+from c2lst.data.patches import Patches, SlidePatches
+from c2lst.data.placement import Placement, report_resolution
 from c2lst.data.raw import RawSection, ReadRequest
-from c2lst.data.readers.constants import ObsColumn, SpatialKey
+from c2lst.data.readers.constants import (
+    HEST_LIBRARY,
+    HestMetadataKey,
+    ObsColumn,
+    ReadingKey,
+    SpatialKey,
+)
 from c2lst.data.section import Section
-from c2lst.data.tissue import TissueMask
 from c2lst.errors import InputError
 from c2lst.progress import logger
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from scipy.sparse import csr_matrix
 
-LEAST_TISSUE_SHARE = 0.5
-_MPP_TOLERANCE = 0.05
+MPP_TOLERANCE = 0.05
+OUTSIDE = "outside the image"
 THUMBNAILS = {SpatialKey.HIRES: 1500, SpatialKey.DOWNSCALED: 1000, SpatialKey.LOWRES: 600}
 """Longer side in px of each thumbnail."""
 
 
 def assemble(raw: RawSection, request: ReadRequest) -> Section:
-    """Check a raw section against its image and cut its patches.
+    """Check a raw section against its image; its patches are cut when they are asked for.
 
     Parameters
     ----------
@@ -43,91 +47,197 @@ def assemble(raw: RawSection, request: ReadRequest) -> Section:
     Raises
     ------
     InputError
-        If no µm/px is known, fewer than half of the spots lie on tissue, or the values are no
-        section.
+        If no µm/px is known or what is known disagrees, the spots do not fit the image, or the
+        values are no section.
     """
-    name, patch_um, size = raw.name, request.patch_um, request.size
-    check_patch_request(patch_um, size)
-    mpp = choose_mpp(raw, request.mpp)
-    image = SlideImage.open(raw.image_path)
-    check_on_tissue(name, image, raw.centres_px, mpp)
-    report_resolution(name, mpp, patch_um, size)
-    share = float(np.median(patch_overlap(raw.centres_px * mpp, patch_um)))
-    logger.info(
-        "%s: patches of %g µm at a pitch of %.0f µm; a patch shares %.0f %% of its area with "
-        "other spots' patches (median)", name, patch_um, raw.pitch_um, 100 * share,
-    )  # fmt: skip
-    adata = build_adata(
-        raw.counts, raw.barcodes, raw.genes, raw.array_row, raw.array_col, raw.centres_px
+    check_patch_request(request.patch_um, request.size)
+    with SlideImage.open(raw.image_path) as image:
+        mpp, mpp_from = choose_mpp(
+            raw.name,
+            raw.places_file or raw.image_path,
+            {
+                f"the spots' pitch of {raw.pitch_um:g} µm": raw.mpp_pitch,
+                "the metadata": raw.mpp_stated,
+                f"the image {raw.image_path.name}": image.mpp,
+            },
+            None if request.mpp is None else request.mpp / raw.image_scale,
+        )
+        placement = place(
+            raw.name, image, raw.centres_px, mpp, raw.spot_um, request, raw.places_file
+        )
+        report_resolution(raw.name, mpp, request.patch_um, request.size)
+        raw = _inside(raw, placement.outside)
+        adata = build_adata(raw)
+        adata.uns[SpatialKey.SPATIAL.value] = {HEST_LIBRARY: thumbnails(image, raw.spot_um / mpp)}
+    images = SlidePatches(raw.image_path, raw.centres_px, mpp, request.patch_um, request.size)
+    return Section(
+        raw.name,
+        adata,
+        mpp,
+        raw.pitch_um,
+        raw.image_path,
+        Patches(images, request.patch_um),
+        metadata={HestMetadataKey.TECHNOLOGY.value: raw.technology},
+        reading=describe(mpp_from, placement, ~placement.outside, raw.dropped),
     )
-    adata.uns[SpatialKey.SPATIAL.value] = {name: thumbnails(image, raw.spot_um / mpp)}
-    images = extract_patches(image, raw.centres_px, mpp, patch_um, size, f"{name} patches")
-    return Section(name, adata, mpp, raw.pitch_um, raw.image_path, Patches(images, patch_um))
 
 
-def choose_mpp(raw: RawSection, told: float | None) -> float:
-    """µm per full-resolution px: as told, else from the spots' pitch, else as the files state.
+def choose_mpp(
+    name: str, where: Path, known: Mapping[str, float | None], told: float | None
+) -> tuple[float, str]:
+    """µm per full-resolution px, and where it comes from.
+
+    Parameters
+    ----------
+    name
+        The section.
+    where
+        The file to name where it cannot be trusted.
+    known
+        What says it, in the order of trust. All must agree with the first within 5 %.
+    told
+        What the user says, which overrules them all.
 
     Raises
     ------
     InputError
-        If nothing says it, or ``told`` is no length.
+        If nothing says it, two of them disagree, or ``told`` is no length.
     """
-    derived = raw.mpp_stated if raw.mpp_pitch is None else raw.mpp_pitch
-    if told is None:
-        if derived is None:
-            raise InputError(raw.image_path, "µm/px is not known", remedy="give it with --mpp")
-        logger.info(
-            "%s: %.3f µm/px from the array's pitch of %.0f µm", raw.name, derived, raw.pitch_um
+    found = {origin: float(value) for origin, value in known.items() if value is not None}
+    listed = ", ".join(f"{value:.4g} from {origin}" for origin, value in found.items())
+    if told is not None:
+        check_mpp(told)
+        if any(abs(told / value - 1) > MPP_TOLERANCE for value in found.values()):
+            logger.warning("%s: %.4g µm/px is used as told, though it is %s", name, told, listed)
+        return float(told), "as told"
+    if not found:
+        raise InputError(
+            where,
+            "µm/px is not known",
+            found="neither a known spot pitch nor a stated resolution",
+            expected="µm per full-resolution px",
+            remedy="give it with --mpp",
         )
-        return derived
-    if not (np.isfinite(told) and told > 0):
-        raise InputError("mpp", "is no length", found=told, expected="µm per px, above 0")
-    if derived is not None and abs(told / derived - 1) > _MPP_TOLERANCE:
-        logger.warning(
-            "%s: %.3f µm/px is used as told, though the array's pitch of %.0f µm gives %.3f",
-            raw.name, told, raw.pitch_um, derived,
-        )  # fmt: skip
-    return float(told)
+    origin, mpp = next(iter(found.items()))
+    for other, value in found.items():
+        if abs(value / mpp - 1) > MPP_TOLERANCE:
+            raise InputError(
+                where,
+                f"µm/px from {origin} and from {other} disagree",
+                found=listed,
+                expected=f"the same within {MPP_TOLERANCE:.0%}",
+                remedy="check that spots and image are of the same slide and resolution, or say "
+                f"which is right, such as --mpp {mpp:.4g}",
+            )
+    logger.info("%s: %.4g µm/px from %s", name, mpp, origin)
+    return mpp, f"from {origin}"
+
+
+def check_mpp(told: float) -> None:
+    """Refuse a µm/px that is no length."""
+    if not (np.isfinite(told) and 0 < told < 1e3):
+        raise InputError(
+            "mpp", "is no length", found=told, expected="µm per px, above 0", remedy="correct --mpp"
+        )
 
 
 def check_patch_request(patch_um: float, size: int) -> None:
     """Refuse a patch width that is no width."""
     if not (np.isfinite(patch_um) and patch_um > 0):
-        raise InputError("patch_um", "is no width", found=patch_um, expected="µm above 0")
+        raise InputError(
+            "patch_um", "is no width", found=patch_um, expected="µm above 0",
+            remedy="correct --patch-um",
+        )  # fmt: skip
     if not 8 <= size <= 1024:
-        raise InputError("size", "is out of range", found=size, expected="8 to 1024 px")
+        raise InputError(
+            "size", "is out of range", found=size, expected="8 to 1024 px", remedy="correct --size"
+        )
 
 
-def build_adata(
-    counts: csr_matrix | np.ndarray,
-    barcodes: np.ndarray,
-    genes: np.ndarray,
-    array_row: np.ndarray,
-    array_col: np.ndarray,
+def place(
+    name: str,
+    image: SlideImage,
     centres_px: np.ndarray,
-) -> AnnData:
+    mpp: float,
+    spot_um: float,
+    request: ReadRequest,
+    places_file: Path | None,
+) -> Placement:
+    """Lay the spots on their slide; the few outside it are to be dropped by the caller.
+
+    Raises
+    ------
+    InputError
+        If they do not fit the slide.
+    """
+    placement = Placement.of(image, centres_px, mpp, request.patch_um)
+    check_orientation(
+        name,
+        image,
+        centres_px,
+        placement,
+        radius_px=spot_um / mpp / 2,
+        overlay=request.overlay,
+        places=places_file,
+    )
+    return placement
+
+
+def _inside(raw: RawSection, outside: np.ndarray) -> RawSection:
+    if not outside.any():
+        return raw
+    logger.warning("%s: dropped: %d spots outside the image", raw.name, outside.sum())
+    rows = ("counts", "barcodes", "array_row", "array_col", "centres_px")
+    changes: dict[str, Any] = {field: getattr(raw, field)[~outside] for field in rows}
+    dropped = {**raw.dropped, OUTSIDE: int(outside.sum())}
+    return dataclasses.replace(raw, dropped=dropped, **changes)
+
+
+def describe(
+    mpp_from: str, placement: Placement | None, kept: np.ndarray, dropped: Mapping[str, int]
+) -> dict[str, Any]:
+    """Make the notes of a section on how it was read.
+
+    Parameters
+    ----------
+    mpp_from
+        Where µm/px comes from.
+    placement
+        How all spots lie on the slide; none where that is not known.
+    kept
+        bool (n,): which of them the section has.
+    dropped
+        How many it does not have, by reason.
+    """
+    noted: dict[str, Any] = {ReadingKey.MPP_FROM.value: mpp_from}
+    if placement is not None:
+        noted[ReadingKey.ON_TISSUE.value] = int(placement.on_tissue[kept].sum())
+        noted[ReadingKey.OVERLAP.value] = placement.overlap
+    noted[ReadingKey.DROPPED.value] = {why: int(n) for why, n in dropped.items() if n}
+    return noted
+
+
+def build_adata(raw: RawSection) -> AnnData:
     """AnnData of a section without its thumbnails; ``X`` is CSR float32."""
     import anndata
     import pandas as pd
     from scipy import sparse
 
-    centres = np.asarray(centres_px, dtype=np.float64)
+    centres = np.asarray(raw.centres_px, dtype=np.float64)
     obs = pd.DataFrame(
         {
             ObsColumn.IN_TISSUE.value: np.ones(len(centres), dtype=int),
-            ObsColumn.ARRAY_ROW.value: np.asarray(array_row, dtype=int),
-            ObsColumn.ARRAY_COL.value: np.asarray(array_col, dtype=int),
+            ObsColumn.ARRAY_ROW.value: np.asarray(raw.array_row, dtype=int),
+            ObsColumn.ARRAY_COL.value: np.asarray(raw.array_col, dtype=int),
             ObsColumn.PXL_ROW.value: centres[:, 1],
             ObsColumn.PXL_COL.value: centres[:, 0],
         },
-        index=pd.Index(np.asarray(barcodes, dtype=object)),
+        index=pd.Index(np.asarray(raw.barcodes, dtype=object)),
     )
-    adata = anndata.AnnData(
-        X=sparse.csr_matrix(counts, dtype=np.float32),
-        obs=obs,
-        var=pd.DataFrame(index=pd.Index(np.asarray(genes, dtype=object))),
-    )
+    var = pd.DataFrame(index=pd.Index(np.asarray(raw.genes, dtype=object)))
+    if raw.gene_ids is not None:
+        var["gene_ids"] = np.asarray(raw.gene_ids, dtype=object)
+    adata = anndata.AnnData(X=sparse.csr_matrix(raw.counts, dtype=np.float32), obs=obs, var=var)
     adata.obsm[SpatialKey.SPATIAL.value] = centres
     return adata
 
@@ -142,58 +252,3 @@ def thumbnails(image: SlideImage, spot_diameter_px: float) -> dict[str, Any]:
         images[key.value] = largest.thumbnail(max_px)
         factors[f"tissue_{key.value}_scalef"] = max(images[key.value].shape[:2]) / longer
     return {SpatialKey.IMAGES.value: images, SpatialKey.SCALEFACTORS.value: factors}
-
-
-def check_on_tissue(name: str, image: SlideImage, centres_px: np.ndarray, mpp: float) -> float:
-    """Share of the spots that lie on tissue.
-
-    Raises
-    ------
-    InputError
-        If a spot lies outside the image, or fewer than half lie on tissue; the message says
-        which exchange of axes would fit better.
-    """
-    size = np.array([image.width, image.height], dtype=float)
-    mask = TissueMask.of(image, mpp)
-    share = float(mask.at(centres_px).mean())
-    inside: np.ndarray = np.all((centres_px >= 0) & (centres_px < size), axis=1)
-    if inside.all() and share >= LEAST_TISSUE_SHARE:
-        logger.info("%s: %.0f %% of the spots lie on tissue", name, 100 * share)
-        return share
-    problem = (
-        f"only {share:.0%} of the spots lie on tissue"
-        if inside.all()
-        else f"{(~inside).sum()} of {len(inside)} spot centres lie outside the image"
-    )
-    raise InputError(
-        f"section {name!r}",
-        problem,
-        found=f"centres x {_span(centres_px[:, 0])}, y {_span(centres_px[:, 1])} px "
-        f"on an image of {image.width}x{image.height} px",
-        expected=f"all spots inside and at least {LEAST_TISSUE_SHARE:.0%} on tissue",
-        remedy=_better_placed(mask, centres_px, size),
-    )
-
-
-def _span(values: np.ndarray) -> str:
-    return f"{values.min():.0f}..{values.max():.0f}"
-
-
-def _better_placed(mask: TissueMask, centres: np.ndarray, size: np.ndarray) -> str:
-    x, y = centres.T
-    width, height = size
-    options = {
-        "x and y exchanged": (y, x),
-        "x mirrored": (width - x, y),
-        "y mirrored": (x, height - y),
-        "a half turn": (width - x, height - y),
-        "a quarter turn": (height - y, x),
-        "a quarter turn the other way": (y, width - x),
-    }
-    shares = {
-        name: float(mask.at(np.stack(option, axis=1)).mean()) for name, option in options.items()
-    }
-    best = max(shares, key=lambda name: shares[name])
-    if shares[best] >= LEAST_TISSUE_SHARE:
-        return f"with {best}, {shares[best]:.0%} would: check the pixel columns and the image"
-    return "check that image and spot file belong together and are in the same resolution"

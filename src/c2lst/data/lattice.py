@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from c2lst.data.readers.constants import ObsColumn
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 _STEPS = np.array([(x, y) for x in range(-2, 3) for y in range(-2, 3) if (x, y) > (0, 0)])
 _CHESSBOARD_SHARE = 0.95
@@ -70,3 +76,37 @@ def fit_lattice(array: np.ndarray, pixels: np.ndarray, grid: np.ndarray) -> Latt
     odd = float((np.asarray(grid).sum(axis=1) % 2).mean())
     chessboard = len(grid) >= 8 and max(odd, 1 - odd) > _CHESSBOARD_SHARE
     return Lattice(matrix, chessboard, float(np.median(residual)))
+
+
+_COLUMNS = [ObsColumn.ARRAY_COL.value, ObsColumn.ARRAY_ROW.value]
+
+
+def array_positions(adata: AnnData, centres: np.ndarray) -> np.ndarray:
+    """Places on the array as (column, row), int (n, 2), as ``obs`` has them.
+
+    Where it has none, they are counted off from the centres (n, 2), in steps of the distance to
+    the nearest neighbour.
+    """
+    if all(column in adata.obs for column in _COLUMNS):
+        return np.rint(adata.obs[_COLUMNS].to_numpy(np.float64)).astype(np.int64)
+    return np.rint((centres - centres.min(axis=0)) / nearest_px(centres)).astype(np.int64)
+
+
+def pitch_in_px(adata: AnnData, centres: np.ndarray) -> float | None:
+    """Distance of neighbouring spots in the px of ``centres``; none where they are on no array."""
+    if not all(column in adata.obs for column in _COLUMNS):
+        return None
+    array = adata.obs[_COLUMNS].to_numpy(np.float64)
+    lattice = fit_lattice(array, centres, np.rint(array).astype(int))
+    if lattice is None or lattice.residual_px > lattice.unit_px / 4:
+        return None
+    return lattice.pitch_px
+
+
+def nearest_px(centres: np.ndarray) -> float:
+    """Median distance of the centres (n, 2) to their nearest neighbour; 1 for a single one."""
+    from scipy.spatial import KDTree
+
+    if len(centres) < 2:
+        return 1.0
+    return float(np.median(KDTree(centres).query(centres, k=2)[0][:, 1])) or 1.0

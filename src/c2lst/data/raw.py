@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,11 @@ class ReadRequest:
         µm per full-resolution px, which overrules what the files say.
     patch_um, size
         Width of a patch in µm and in px.
+    bin_um
+        Width of the square pseudo-spots, µm, that Visium HD bins and Xenium transcripts are
+        pooled to; 112 µm by default.
+    overlay
+        PNG file for a picture of the spots on the slide, drawn where they do not fit it.
     """
 
     section: str | None = None
@@ -33,6 +39,8 @@ class ReadRequest:
     mpp: float | None = None
     patch_um: float = 112.0
     size: int = 224
+    bin_um: float | None = None
+    overlay: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +66,15 @@ class RawSection:
         Distance between neighbouring spots and diameter of a spot, µm.
     mpp_pitch, mpp_stated
         µm per px from the spots' known pitch, and as the files state it; none where unknown.
+    image_scale
+        Px of ``image_path`` for each px that the user's µm/px is meant for, where the image is a
+        smaller one than the slide.
     places_file
         The file that ``centres_px`` came from, for messages.
     gene_ids
         Ensembl ids of the genes, where the files give both.
+    dropped
+        How many spots the reader left out, by reason.
     """
 
     name: str
@@ -77,5 +90,7 @@ class RawSection:
     spot_um: float
     mpp_pitch: float | None = None
     mpp_stated: float | None = None
+    image_scale: float = 1.0
     places_file: Path | None = None
     gene_ids: np.ndarray | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from c2lst.data.embedded import is_embedded
+from c2lst.data.hest import FORMAT, HestSample, find_place, load_sample
 from c2lst.data.image import SlideImage
-from c2lst.data.layout import owned_directory, section_names, write_patches
+from c2lst.data.layout import HestPlace, link, owned_directory, section_names
+from c2lst.data.overlay import Overlay, draw_overlays
+from c2lst.data.patch_file import write_patches
 from c2lst.data.patches import Patches
 from c2lst.data.readers.constants import (
-    HestDirectory,
+    HEST_LIBRARY,
     HestMetadataKey,
     ObsColumn,
     SpatialKey,
 )
+from c2lst.data.tissue import TissueMask
 from c2lst.errors import InputError
 from c2lst.storage import hash_arrays, hash_file, hash_strings, write_json
 
@@ -26,7 +31,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy.sparse import csr_matrix
 
-FORMAT = 1
+_AGAIN = "read the section from its raw files again"
+_THUMBNAILS = (SpatialKey.HIRES, SpatialKey.DOWNSCALED, SpatialKey.LOWRES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +47,7 @@ class Section:
         ``X``: raw counts, CSR, spots x genes. ``obs_names``: barcodes. ``obs``: ``in_tissue``,
         ``array_row``, ``array_col``, ``pxl_row_in_fullres``, ``pxl_col_in_fullres``.
         ``obsm["spatial"]``: float64 (n, 2) centres as (x, y) in full-resolution px.
-        ``uns["spatial"][name]``: thumbnails and their scale factors.
+        ``uns["spatial"]["ST"]``: thumbnails and their scale factors.
     mpp
         µm per full-resolution px.
     pitch_um
@@ -50,6 +56,13 @@ class Section:
         The full-resolution image.
     patches
         A patch around each spot, in the order of ``adata``.
+    metadata
+        What HEST-1k's metadata file says besides: ``st_technology``, ``patient``,
+        ``oncotree_code`` and the like.
+    reading
+        How the section was read, under the keys of ``ReadingKey``.
+    contours
+        GeoJSON of the tissue's outline, where the source has one.
 
     Raises
     ------
@@ -64,20 +77,32 @@ class Section:
     pitch_um: float
     image_path: Path
     patches: Patches
+    metadata: dict[str, Any] = field(default_factory=dict)
+    reading: dict[str, Any] = field(default_factory=dict)
+    contours: Path | None = None
 
     def __post_init__(self) -> None:
         where = f"section {self.name!r}"
         if not self.name or any(sign in self.name for sign in "/\\"):
-            raise InputError(where, "the name cannot be used in file names")
-        for field, value in (("mpp", self.mpp), ("pitch_um", self.pitch_um)):
+            raise InputError(
+                where,
+                "the name cannot be used in file names",
+                expected="a name without / and \\",
+                remedy="give another with --section",
+            )
+        for length, value in (("mpp", self.mpp), ("pitch_um", self.pitch_um)):
             if not (np.isfinite(value) and value > 0):
-                raise InputError(where, f"{field} is no length", found=value, expected="µm above 0")
+                raise InputError(
+                    where, f"{length} is no length", found=value, expected="µm above 0",
+                    remedy=_AGAIN,
+                )  # fmt: skip
         if self.adata.n_obs == 0 or self.adata.n_vars == 0:
             raise InputError(
                 where,
                 "is empty",
                 found=f"{self.adata.n_obs} spots, {self.adata.n_vars} genes",
                 expected="at least one of each",
+                remedy=_AGAIN,
             )
         _check_unique(where, "barcode", self.barcodes)
         _check_unique(where, "gene", self.genes)
@@ -89,6 +114,7 @@ class Section:
                 "patches and spots differ in number",
                 found=f"{len(self.patches)} patches",
                 expected=f"{self.adata.n_obs} as there are spots",
+                remedy=_AGAIN,
             )
 
     def __len__(self) -> int:
@@ -155,7 +181,8 @@ class Section:
                 f"section {self.name!r}",
                 f"{len(unknown)} of {len(wanted)} barcodes are not in it",
                 found=f"{unknown[0]!r}",
-                expected=f"barcodes such as {self.barcodes[0]!r}",
+                expected=f"barcodes such as {str(self.barcodes[0])!r}",
+                remedy="give what belongs to this section",
             )
         return found
 
@@ -168,14 +195,7 @@ class Section:
             If one of them is not a barcode of this section.
         """
         indices = self.indices_of(barcodes)
-        return Section(
-            self.name,
-            self.adata[indices].copy(),
-            self.mpp,
-            self.pitch_um,
-            self.image_path,
-            self.patches.subset(indices),
-        )
+        return replace(self, adata=self.adata[indices].copy(), patches=self.patches.subset(indices))
 
     def open_image(self) -> SlideImage:
         """Decode the full-resolution image.
@@ -190,8 +210,10 @@ class Section:
     def save(self, directory: str | Path) -> None:
         """Write the section in the HEST layout, whole or not at all.
 
-        ``st/{name}.h5ad``, ``patches/{name}.h5`` and ``metadata/{name}.json``. The image stays
-        where it is; its path and SHA-256 are noted. Other sections of ``directory`` are kept.
+        ``st/{name}.h5ad``, ``patches/{name}.h5``, ``metadata/{name}.json`` and a picture of the
+        spots on the slide, ``spatial_plots/{name}_spatial_plots.png``. The image stays where it
+        is; its path and SHA-256 are noted. One that came inside another file becomes
+        ``wsis/{name}.tif``. Other sections of ``directory`` are kept.
 
         Raises
         ------
@@ -200,17 +222,21 @@ class Section:
         """
         width_px = self.patches.patch_um / self.mpp
         with owned_directory(directory, self.name) as partial:
-            file = f"{self.name}.h5ad"
-            self.adata.write_h5ad(partial / HestDirectory.ST / file, compression="gzip")
+            place = HestPlace(partial, self.name)
+            image_path = self._carry_slide(place, Path(directory))
+            if self.contours is not None:
+                link(self.contours, place.contours)
+            self.adata.write_h5ad(place.counts, compression="gzip")
             write_patches(
-                partial / HestDirectory.PATCHES / f"{self.name}.h5",
+                place.patches,
                 self.patches.images,
                 self.barcodes,
-                coords=self.centres_px - width_px / 2,
-                patch_size_src=width_px,
+                coords=np.floor(self.centres_px) - round(width_px) // 2,
+                downsample=width_px / self.patches.size,
                 pixel_size=self.mpp,
             )
-            write_json(partial / HestDirectory.METADATA / f"{self.name}.json", self._metadata())
+            self.draw(place.plot)
+            write_json(place.metadata, self._metadata(image_path))
 
     @classmethod
     def load(cls, directory: str | Path, name: str | None = None) -> Section:
@@ -228,28 +254,102 @@ class Section:
         InputError
             If a file is missing, damaged or not what it was when it was written.
         """
-        from c2lst.data.readers.hest import load_section
+        place = find_place(Path(directory), name)
+        if place is None:
+            raise InputError(
+                directory,
+                "holds no section",
+                expected="st/{name}.h5ad",
+                remedy="give a folder that c2lst ingest wrote",
+            )
+        sample = load_sample(place)
+        stored = sample.stored()
+        mpp, kept = sample.require(HestMetadataKey.PIXEL_SIZE), sample.joined()
+        patches = Patches(stored.images(kept), round(stored.width_px * mpp, 6))
+        return cls.of_sample(sample, kept, patches, mpp, sample.pitch_um(mpp))
 
-        return load_section(Path(directory), name)
+    @classmethod
+    def of_sample(
+        cls,
+        sample: HestSample,
+        kept: np.ndarray,
+        patches: Patches,
+        mpp: float,
+        pitch_um: float,
+        reading: dict[str, Any] | None = None,
+    ) -> Section:
+        """Make a section of the spots ``kept``, bool (n,), of a sample and their patches.
 
-    def _metadata(self) -> dict[str, object]:
-        scalefactors = self.adata.uns.get(SpatialKey.SPATIAL, {}).get(self.name, {})
-        diameter_px = scalefactors.get(SpatialKey.SCALEFACTORS, {}).get(SpatialKey.SPOT_DIAMETER)
+        Raises
+        ------
+        InputError
+            If it is no section, or the counts are not those that c2lst saved.
+        """
+        section = cls(
+            sample.place.section,
+            sample.adata if kept.all() else sample.adata[kept].copy(),
+            mpp,
+            pitch_um,
+            sample.image_path,
+            patches,
+            sample.metadata,
+            sample.ours.get("reading", {}) if reading is None and sample.ours else reading or {},
+            sample.contours,
+        )
+        if sample.ours is not None and sample.ours["content_hash"] != section.content_hash:
+            raise InputError(
+                sample.place.counts,
+                "its barcodes, genes or counts are not those that were saved",
+                found=f"content {section.content_hash[:12]}",
+                expected=str(sample.ours["content_hash"])[:12],
+                remedy=_AGAIN,
+            )
+        return section
+
+    def draw(self, path: str | Path) -> None:
+        """Write a PNG of the spots on the slide's largest thumbnail, where there is one."""
+        library = self.adata.uns.get(SpatialKey.SPATIAL, {}).get(HEST_LIBRARY, {})
+        images = library.get(SpatialKey.IMAGES, {})
+        factors = library.get(SpatialKey.SCALEFACTORS, {})
+        key = next((key for key in _THUMBNAILS if key in images), None)
+        if key is None:
+            return
+        scale = float(factors[f"tissue_{key.value}_scalef"])
+        thumbnail = SlideImage.from_array(np.asarray(images[key]))
+        centres = self.centres_px * scale
+        on_tissue = TissueMask.of(thumbnail, self.mpp / scale).at(centres)
+        caption = f"{self.name}: {len(self)} spots, cyan on tissue and orange off it"
+        radius = float(factors.get(SpatialKey.SPOT_DIAMETER, 0)) * scale / 2
+        draw_overlays(Path(path), images[key], [Overlay(caption, centres, on_tissue, radius)])
+
+    def _carry_slide(self, place: HestPlace, directory: Path) -> Path:
+        """Path of the image to note, after taking along one that has no place of its own."""
+        saved_here = self.image_path.absolute() == HestPlace(directory.absolute(), self.name).slide
+        if not (is_embedded(self.image_path) or saved_here):
+            return self.image_path.absolute()
+        link(self.image_path, place.slide)
+        return place.slide.relative_to(place.directory)
+
+    def _metadata(self, image_path: Path) -> dict[str, object]:
+        library = self.adata.uns.get(SpatialKey.SPATIAL, {}).get(HEST_LIBRARY, {})
+        diameter_px = library.get(SpatialKey.SCALEFACTORS, {}).get(SpatialKey.SPOT_DIAMETER)
         present = self.image_path.is_file()
         return {
-            HestMetadataKey.PIXEL_SIZE: self.mpp,
             HestMetadataKey.PIXEL_SIZE_EMBEDDED: None,
-            HestMetadataKey.PITCH: self.pitch_um,
             HestMetadataKey.SPOT_DIAMETER: None if diameter_px is None else diameter_px * self.mpp,
             HestMetadataKey.TECHNOLOGY: None,
+            **self.metadata,
+            HestMetadataKey.PIXEL_SIZE: self.mpp,
+            HestMetadataKey.PITCH: self.pitch_um,
             HestMetadataKey.OURS: {
                 "format": FORMAT,
                 "kind": "section",
-                "image_path": str(self.image_path.absolute()),
+                "image_path": str(image_path),
                 "image_sha256": hash_file(self.image_path) if present else None,
                 "content_hash": self.content_hash,
                 "patch_um": self.patches.patch_um,
                 "size": self.patches.size,
+                "reading": self.reading,
             },
         }
 
@@ -268,6 +368,7 @@ def _check_unique(where: str, what: str, names: np.ndarray) -> None:
             f"{len(repeated)} {what} names are repeated",
             found=f"{repeated[0]!r} {counts.max()} times",
             expected=f"each {what} once",
+            remedy=f"make the {what} names unique",
         )
 
 
@@ -276,8 +377,9 @@ def _check_counts(where: str, adata: AnnData) -> None:
 
     if not sparse.issparse(adata.X) or adata.X.format != "csr":
         raise InputError(
-            where, "X is not sparse", found=type(adata.X).__name__, expected="a CSR matrix"
-        )
+            where, "X is not sparse", found=type(adata.X).__name__, expected="a CSR matrix",
+            remedy=_AGAIN,
+        )  # fmt: skip
     values = adata.X.data
     for wrong, problem in (
         (~np.isfinite(values), "not a number"),
@@ -307,17 +409,24 @@ def _check_places(where: str, adata: AnnData) -> None:
             where,
             f"obs lacks the column {str(missing[0])!r}",
             found=", ".join(adata.obs.columns) or "no columns",
+            expected=", ".join(ObsColumn),
+            remedy=_AGAIN,
         )
     if SpatialKey.SPATIAL not in adata.obsm:
-        raise InputError(where, "obsm lacks 'spatial'", expected="(x, y) spot centres in px")
+        raise InputError(
+            where, "obsm lacks 'spatial'", expected="(x, y) spot centres in px", remedy=_AGAIN
+        )
     centres = np.asarray(adata.obsm[SpatialKey.SPATIAL])
     if centres.shape != (adata.n_obs, 2):
         raise InputError(
-            where, "obsm['spatial'] has the wrong shape", found=centres.shape, expected="(n, 2)"
-        )
+            where, "obsm['spatial'] has the wrong shape", found=centres.shape, expected="(n, 2)",
+            remedy=_AGAIN,
+        )  # fmt: skip
     finite = np.isfinite(centres.astype(np.float64)).all(axis=1)
     if not finite.all():
         spot = adata.obs_names[int(np.argmin(finite))]
         raise InputError(
-            f"{where}, spot {spot!r}", "the centre is not finite", expected="(x, y) in px"
-        )
+            f"{where}, spot {str(spot)!r}", "the centre is not finite",
+            found=centres[int(np.argmin(finite))].tolist(), expected="(x, y) in px",
+            remedy="drop the spot, or correct its place",
+        )  # fmt: skip

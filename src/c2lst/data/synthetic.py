@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from c2lst.data.layout import owned_directory, patch_file, read_h5ad, write_patches
+from c2lst.data.layout import owned_directory, read_h5ad
+from c2lst.data.patch_file import patch_file, write_patches
 from c2lst.data.readers.constants import (
     HestDirectory,
     HestMetadataKey,
@@ -148,7 +149,7 @@ class SyntheticPairs:
                 self.images,
                 rows,
                 coords=None,
-                patch_size_src=float(self.size),
+                downsample=1.0,
                 pixel_size=patch_um / self.size,
             )
             write_json(

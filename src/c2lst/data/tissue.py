@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from c2lst.data.image import SlideImage
-from c2lst.data.optics import optical_density
+from c2lst.data.stain.conversion import optical_density
 
 MASK_UM_PER_PX = 8.0
 """Resolution of the mask: about one nucleus a pixel."""
@@ -125,14 +126,21 @@ class TissueMask:
         found[inside] = self.mask[rows[inside], columns[inside]]
         return found
 
+    @cached_property
+    def _summed(self) -> np.ndarray:
+        """Mask pixels above and to the left of each corner of a pixel, int32 (h + 1, w + 1)."""
+        summed = np.zeros((self.mask.shape[0] + 1, self.mask.shape[1] + 1), dtype=np.int32)
+        np.cumsum(self.mask, axis=0, out=summed[1:, 1:])
+        np.cumsum(summed, axis=1, out=summed)
+        return summed
+
     def share(self, positions_px: np.ndarray, side_px: float) -> np.ndarray:
         """Tissue share of squares of ``side_px`` around (x, y) of shape (n, 2); float64 (n,).
 
         What lies outside the slide counts as empty.
         """
         height, width = self.mask.shape
-        summed = np.zeros((height + 1, width + 1))
-        summed[1:, 1:] = self.mask.cumsum(axis=0).cumsum(axis=1)
+        summed = self._summed
         side = max(1, round(side_px * self.scale))
         low = np.rint(np.asarray(positions_px) * self.scale - side / 2).astype(int)
         x0, x1 = (np.clip(low[:, 0] + step, 0, width) for step in (0, side))

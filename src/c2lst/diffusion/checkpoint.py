@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from c2lst.diffusion.averages import Averages
+from c2lst.diffusion.weights import read_tensors
 from c2lst.errors import InputError
-from c2lst.storage import read_json, whole_directory, write_json
+from c2lst.progress import logger
+from c2lst.storage import hash_file, read_json, whole_directory, write_json
+
+FORMAT = 2
+KEEP = 2
+TENSORS, STATE = "state.safetensors", "state.json"
 
 
 @dataclass
@@ -39,95 +48,206 @@ class TrainHistory:
 
 @dataclass
 class Checkpoint:
-    """References to all that a training run changes."""
+    """References to all that a training run changes.
+
+    Parameters
+    ----------
+    step
+        Steps done.
+    settings
+        What a run that continues must have in common with this one.
+    weights, buffers
+        Of the model, by name; ``weights`` are those that train.
+    averages, optimizer, history
+        Of the run.
+    numbers
+        What else it goes by, such as the micro-batch that was found.
+    """
 
     step: int
     settings: dict[str, Any]
     weights: dict[str, torch.nn.Parameter]
     buffers: dict[str, Tensor]
-    average: Any
+    averages: Averages
     optimizer: torch.optim.Optimizer
     history: TrainHistory
+    numbers: dict[str, float]
 
     def tensors(self) -> dict[str, Tensor]:
         """Name every tensor of the state."""
         named = {f"weight/{n}": p.detach() for n, p in self.weights.items()}
         named |= {f"buffer/{n}": b for n, b in self.buffers.items()}
-        if self.average is not None:
-            shadows = self.average.shadow_params
-            named |= {f"average/{n}": s for n, s in zip(self.weights, shadows, strict=True)}
+        for average, shadow in self.averages.shadows.items():
+            named |= {f"average/{average}/{n}": s for n, s in shadow.items()}
         for name, parameter in self.weights.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 named[f"optimizer/{key}/{name}"] = torch.as_tensor(value)
         return named
 
+    def save(self, directory: Path) -> Path:
+        """Write ``checkpoint-STEP`` under ``directory``, then delete all but the newest two.
+
+        It has its name only once its content is on the disk: a kill, or a power cut, leaves the
+        one before it.
+        """
+        from safetensors.torch import save_file
+
+        path = directory / f"checkpoint-{self.step}"
+        with whole_directory(path) as partial:
+            save_file({k: v.contiguous() for k, v in self.tensors().items()}, partial / TENSORS)
+            _flush(partial / TENSORS)
+            state = {
+                "format": FORMAT,
+                "settings": self.settings,
+                "history": asdict(self.history),
+                "updates": self.averages.updates,
+                "numbers": self.numbers,
+                "sha256": hash_file(partial / TENSORS),
+            }
+            write_json(partial / STATE, state)
+            _flush(partial)
+        _flush(directory)
+        for older in list(_checkpoints(directory))[KEEP:]:
+            shutil.rmtree(older)
+        return path
+
     def restore(self, path: Path) -> None:
-        """Copy the state saved at ``path`` into the run.
+        """Copy the state saved at ``path`` into the run, or leave it untouched.
 
         Raises
         ------
         InputError
-            If the checkpoint was made with other settings or other data.
+            If the checkpoint was made with other settings or other data, or is damaged.
         """
-        from safetensors.torch import load_file
+        state, saved = _read_state(path), read_tensors(path / TENSORS)
+        self._check_settings(path, state["settings"])
+        expected = {k for k in self.tensors() if not k.startswith("optimizer/")}
+        if missing := sorted(expected - saved.keys()):
+            raise InputError(path / TENSORS, f"{missing[0]!r} is missing")
+        moments: dict[str, dict[str, Tensor]] = {name: {} for name in self.weights}
+        for key, value in saved.items():
+            if key.startswith("optimizer/"):
+                _, kind, name = key.split("/", 2)
+                # AdamW keeps its count of steps on the CPU, unless it is fused.
+                on_cpu = kind == "step" and not self.optimizer.defaults["fused"]
+                device = "cpu" if on_cpu else self.weights[name].device
+                moments[name][kind] = value.to(device, copy=True)
+        with torch.no_grad():
+            for name, tensor in self.tensors().items():
+                if not name.startswith("optimizer/"):
+                    tensor.copy_(saved[name])
+        for name, parameter in self.weights.items():
+            self.optimizer.state[parameter] = moments[name]
+        self.averages.updates = state["updates"]
+        self.numbers.update(state["numbers"])
+        for key, value in state["history"].items():
+            setattr(self.history, key, value)
 
-        state = read_json(path / "state.json", required=("settings", "history", "average_step"))
-        differing = [k for k, v in self.settings.items() if state["settings"].get(k) != v]
+    def _check_settings(self, path: Path, saved: dict[str, Any]) -> None:
+        differing = [k for k, v in self.settings.items() if saved.get(k) != v]
         if differing:
             key = differing[0]
             raise InputError(
                 path,
                 f"was made with another {key}",
-                found=state["settings"].get(key),
+                found=saved.get(key),
                 expected=self.settings[key],
                 remedy="delete this folder to start afresh, or use the settings it was made with",
             )
-        saved = load_file(path / "state.safetensors")
-        with torch.no_grad():
-            for name, parameter in self.weights.items():
-                parameter.copy_(saved[f"weight/{name}"])
-                prefix = "optimizer/"
-                self.optimizer.state[parameter] = {
-                    key.split("/", 2)[1]: value.clone()
-                    if key.startswith("optimizer/step/")
-                    else value.to(parameter.device, copy=True)
-                    for key, value in saved.items()
-                    if key.startswith(prefix) and key.split("/", 2)[2] == name
-                }
-            for name, buffer in self.buffers.items():
-                buffer.copy_(saved[f"buffer/{name}"])
-            if self.average is not None:
-                for name, shadow in zip(self.weights, self.average.shadow_params, strict=True):
-                    shadow.copy_(saved[f"average/{name}"])
-                self.average.optimization_step = state["average_step"]
-        for key, value in state["history"].items():
-            setattr(self.history, key, value)
 
 
-def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> Path:
-    """Write ``checkpoint-STEP`` under ``directory``, then delete the older ones."""
-    from safetensors.torch import save_file
+def tidy(directory: Path) -> int:
+    """Remove what killed writes left; return the step of the newest sound checkpoint, or -1.
 
-    path = directory / f"checkpoint-{checkpoint.step}"
-    with whole_directory(path) as partial:
-        tensors = {k: v.contiguous() for k, v in checkpoint.tensors().items()}
-        save_file(tensors, partial / "state.safetensors")
-        write_json(
-            partial / "state.json",
-            {
-                "format": 1,
-                "settings": checkpoint.settings,
-                "history": asdict(checkpoint.history),
-                "average_step": getattr(checkpoint.average, "optimization_step", 0),
-            },
+    The folder is made if it is not there. A checkpoint that is damaged is passed over with a
+    warning, and removed.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            directory, f"cannot be made ({error.strerror})", remedy="choose another folder"
+        ) from error
+    for folder in directory.glob(".checkpoint-*"):
+        shutil.rmtree(folder)
+    for file in (*directory.glob(".log.*"), *directory.glob("averages/.*")):
+        file.unlink()
+    for path in _checkpoints(directory):
+        try:
+            intact = _read_state(path)["sha256"] == hash_file(path / TENSORS)
+        except (InputError, OSError):
+            intact = False
+        if intact:
+            return _step(path)
+        logger.warning("%s is damaged; going back to the one before it", path)
+        shutil.rmtree(path)
+    return -1
+
+
+def check_space(directory: Path, checkpoint: Checkpoint, snapshots: int) -> None:
+    """See that the disk holds what a training will write, before it starts.
+
+    Raises
+    ------
+    InputError
+        If there is too little room, with the figures.
+    """
+    needed = needed_bytes(checkpoint, snapshots)
+    present = sum(p.stat().st_size for p in directory.rglob("*.safetensors"))
+    free = shutil.disk_usage(directory).free + present
+    if free < needed:
+        kept = f"{KEEP + 1} checkpoints" + (f" and {snapshots} snapshots" if snapshots else "")
+        raise InputError(
+            directory,
+            "the disk has too little room for this training",
+            found=_size(free),
+            expected=f"{_size(needed)} for {kept}",
+            remedy="free some space or choose another folder",
         )
-    for older in directory.glob("checkpoint-*"):
-        if older != path:
-            shutil.rmtree(older)
-    return path
 
 
-def latest_checkpoint(directory: Path) -> Path | None:
-    """Find the checkpoint with the highest step, if there is one."""
+def needed_bytes(checkpoint: Checkpoint, snapshots: int) -> int:
+    """Return the most that a training keeps on the disk at one time, in bytes."""
+
+    def size(tensors: Mapping[str, Tensor]) -> int:
+        return sum(t.numel() * t.element_size() for t in tensors.values())
+
+    averages = sum(size(shadow) for shadow in checkpoint.averages.shadows.values())
+    # With the weights go AdamW's two moments. One checkpoint is written before another goes.
+    one = 3 * size(checkpoint.weights) + averages + size(checkpoint.buffers)
+    return (KEEP + 1) * one + snapshots * size(checkpoint.weights)
+
+
+def _size(number: float) -> str:
+    units = ["bytes", "kB", "MB", "GB"]
+    power = min(int(math.log10(max(1, number)) / 3), len(units) - 1)
+    return f"{number / 1000**power:.1f} {units[power]}"
+
+
+def _checkpoints(directory: Path) -> Iterator[Path]:
+    """Yield the checkpoints under ``directory``, the newest first."""
     found = [p for p in directory.glob("checkpoint-*") if p.name.rsplit("-", 1)[1].isdigit()]
-    return max(found, key=lambda p: int(p.name.rsplit("-", 1)[1]), default=None)
+    yield from sorted(found, key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.rsplit("-", 1)[1])
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    keys = ("format", "settings", "history", "updates", "numbers", "sha256")
+    state = read_json(path / STATE, required=keys)
+    if state["format"] != FORMAT:
+        raise InputError(path / STATE, "format", found=state["format"], expected=FORMAT)
+    return state
+
+
+def _flush(path: Path) -> None:
+    """Bring a file, or the names in a folder, from the system's memory to the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders, and journals their names itself.
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

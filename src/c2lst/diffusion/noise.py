@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from c2lst.errors import InputError
+
 if TYPE_CHECKING:
     from diffusers import DDPMScheduler
 
@@ -30,13 +32,40 @@ class NoiseProcess:
         What the network predicts: ``epsilon`` (the paper, Eq. 6) or ``v_prediction``
         (v = α ε - σ x_0), which has no singularity at the first sampling step.
     min_snr_gamma
-        γ of the min-SNR loss weight (5 in the paper).
+        γ of the min-SNR loss weight (5 in the paper; Hang et al., ICCV 2023).
+    zero_snr
+        Rescale the schedule so that nothing of the image is left at t = T-1 (Lin et al., WACV
+        2024), where sampling starts. Needs velocity prediction: from pure noise, the noise says
+        nothing about the image.
+    weight
+        ``min_snr`` weighs the error of x_0 by min(SNR, γ), which vanishes where sampling starts;
+        ``min_snr_plus_one`` by min(SNR + 1, γ), which doesn't, and needs velocity prediction.
+
+    Raises
+    ------
+    InputError
+        If noise prediction is asked for with what needs velocity prediction.
     """
 
     steps: int = 1000
     schedule: str = "squaredcos_cap_v2"
     prediction: Literal["epsilon", "v_prediction"] = "epsilon"
     min_snr_gamma: float = 5.0
+    zero_snr: bool = False
+    weight: Literal["min_snr", "min_snr_plus_one"] = "min_snr"
+
+    def __post_init__(self) -> None:
+        for field, needs_velocity in (
+            ("zero_snr", self.zero_snr),
+            ("weight", self.weight == "min_snr_plus_one"),
+        ):
+            if needs_velocity and self.prediction != "v_prediction":
+                raise InputError(
+                    "noise process",
+                    f"{field} {getattr(self, field)} with {self.prediction} prediction",
+                    expected="v_prediction",
+                    remedy="from pure noise, the predicted noise does not determine an image",
+                )
 
     def scheduler(self) -> DDPMScheduler:
         """Return the process as a diffusers scheduler, clipping the predicted x_0 to the data."""
@@ -51,6 +80,7 @@ class NoiseProcess:
             "beta_schedule": self.schedule,
             "prediction_type": self.prediction,
             "timestep_spacing": "trailing",
+            "rescale_betas_zero_snr": self.zero_snr,
         }
 
     def alphas_sigmas(self) -> tuple[Tensor, Tensor]:
@@ -64,15 +94,16 @@ class DenoisingLoss:
 
     The loss per image is the mean squared error of the predicted target times the min-SNR weight
     min(SNR, γ)/SNR for noise prediction, which is min(SNR, γ)/(SNR + 1) for velocity: the same
-    weight on the error of x_0.
+    weight on the error of x_0, since ε - ε' = -(x_0 - x_0')·√SNR and v - v' = -(x_0 - x_0')/σ.
     """
 
     def __init__(self, process: NoiseProcess) -> None:
         self.process = process
         self.alphas, self.sigmas = process.alphas_sigmas()
         snr = (self.alphas / self.sigmas) ** 2
-        shift = 1.0 if process.prediction == "v_prediction" else 0.0
-        self.weights = snr.clamp(max=process.min_snr_gamma) / (snr + shift)
+        on_clean = snr + 1 if process.weight == "min_snr_plus_one" else snr
+        to_target = snr + 1 if process.prediction == "v_prediction" else snr
+        self.weights = on_clean.clamp(max=process.min_snr_gamma) / to_target
 
     def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Return x_t for images of shape ``(B, C, H, W)`` and time steps ``(B,)``."""

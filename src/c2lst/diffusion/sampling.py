@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from c2lst.diffusion.draws import seeded_normal
+from c2lst.diffusion.draws import mix_seed, seeded_normal
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.errors import InputError
 from c2lst.progress import progress_bar
 from c2lst.storage import whole_file
+
+RHO = 7.0
+COARSEST = 20.0
 
 Denoiser = Callable[[Tensor, int, slice], Tensor]
 """Maps (x_t, t, which images of the request) to the network's prediction."""
@@ -34,18 +38,39 @@ class Sampler:
 
         All clip the predicted x_0 to the data's range: under the cosine schedule the signal at the
         first step is about 1e-5, and an unclipped x_0 there ends in saturated noise.
+
+        DDIM takes even steps, as the paper's code base does. DPM-Solver++ takes the levels of
+        :func:`noise_levels`: with few even steps, the last ones are so long that they smooth fine
+        detail away.
         """
         from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
         scheduler: Any
         if self.solver == "ddim":
             scheduler = DDIMScheduler(**process.config(), clip_sample=True)
+            scheduler.set_timesteps(self.steps)
         else:
             scheduler = DPMSolverMultistepScheduler(
                 **process.config(), thresholding=True, sample_max_value=1.0
             )
-        scheduler.set_timesteps(self.steps)
+            scheduler.set_timesteps(timesteps=noise_levels(process, self.steps))
         return scheduler
+
+
+def noise_levels(process: NoiseProcess, steps: int) -> list[int]:
+    """Choose the time steps of a fast solver, from noisy to clean.
+
+    The first is T-1, where images start as pure noise. The others are spaced as Karras et al.
+    (NeurIPS 2022, Eq. 5, ρ = 7) space σ/α, from 20, above which hardly anything is decided, down
+    to the finest level. Equal levels are kept apart by one step.
+    """
+    alphas, sigmas = (values.double().numpy() for values in process.alphas_sigmas())
+    ratios = sigmas / np.maximum(alphas, 1e-8)
+    wanted = np.linspace(COARSEST ** (1 / RHO), ratios[0] ** (1 / RHO), steps - 1) ** RHO
+    found = np.interp(np.log(wanted), np.log(ratios), np.arange(process.steps)).round().astype(int)
+    # From the clean end, so that the levels that are pushed apart are pushed towards noise.
+    levels = np.maximum.accumulate(found[::-1] - np.arange(steps - 1)) + np.arange(steps - 1)
+    return [process.steps - 1, *levels[levels < process.steps - 1][::-1].tolist()]
 
 
 SAMPLERS = {
@@ -137,6 +162,43 @@ def sample(
             images.append(batch)
             bar.advance(len(batch))
     return torch.cat(images) if images else torch.empty((0, *shape))
+
+
+def sample_unconditional(
+    model: nn.Module,
+    process: NoiseProcess,
+    size: int,
+    numbers: Sequence[int],
+    *,
+    seed: int,
+    sampler: Sampler,
+    batch_size: int = 64,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Draw the images of the given numbers from a denoiser without conditions.
+
+    Parameters
+    ----------
+    model
+        A diffusers U-Net on ``device``, in evaluation mode.
+    size
+        Side of the images in px.
+    numbers
+        Image *i* depends on (seed, i) alone, so that processes can share the numbers out.
+
+    Returns
+    -------
+    Tensor
+        ``(len(numbers), 3, size, size)`` in [-1, 1], on the CPU.
+    """
+
+    def denoise(noisy: Tensor, timestep: int, _: slice) -> Tensor:
+        output: Tensor = model(noisy, timestep).sample
+        return output
+
+    seeds = [mix_seed(seed, number) for number in numbers]
+    shape = (3, size, size)
+    return sample(denoise, seeds, shape, process, sampler, batch_size=batch_size, device=device)
 
 
 def _solve(denoise: Denoiser, noisy: Tensor, chosen: slice, scheduler: Any) -> Tensor:

@@ -1,132 +1,39 @@
-"""The one training loop: optimiser steps, effective batch, EMA, warm-up, exact resume.
+"""The one training loop: steps, averages, checkpoints, what is said and watched.
 
 A *step* is one optimiser update on the effective batch, whatever the number of processes or
 micro-batches. All randomness is a function of ``(seed, step, position in the effective batch)``
-(:mod:`c2lst.diffusion.draws`), so a checkpoint needs no random state: weights, averaged weights,
-optimiser moments and the number of the step restore a run exactly.
+(:mod:`c2lst.diffusion.draws`), and so is the order of the data (:mod:`c2lst.diffusion.order`):
+weights, averages, optimiser moments and the number of the step restore a run exactly.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from c2lst.diffusion.checkpoint import (
-    Checkpoint,
-    TrainHistory,
-    latest_checkpoint,
-    save_checkpoint,
-)
-from c2lst.diffusion.draws import Draws, mix_seed
+from c2lst.diffusion.averages import Averages
+from c2lst.diffusion.checkpoint import Checkpoint, TrainHistory, check_space, tidy
+from c2lst.diffusion.gradient import BatchGradient, LossFunction, Source
+from c2lst.diffusion.numerics import free_memory, numerics, own_randomness
+from c2lst.diffusion.options import TrainSettings
+from c2lst.diffusion.processes import Processes
+from c2lst.diffusion.summary import Summary
+from c2lst.diffusion.watch import Log, Pace, StepReport, Watcher, check_tracker
 from c2lst.errors import InputError
-from c2lst.progress import logger, progress_bar
+from c2lst.progress import Bar, logger, progress_bar
+
+__all__ = ["LossFunction", "Source", "TrainHistory", "TrainSettings", "train"]
 
 MAX_BAD_STEPS = 5
-LOG_EVERY = 10
-
-
-class Source(Protocol):
-    """Samples that can be fetched by index, in any order."""
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-
-    def fetch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        """Return the samples at ``indices``; the first axis of each tensor is the sample."""
-
-
-LossFunction = Callable[[nn.Module, dict[str, Tensor], Draws], Tensor]
-"""Maps (model, batch, randomness) to a loss per sample, shape ``(B,)``."""
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How to train.
-
-    Parameters
-    ----------
-    steps
-        Optimiser updates.
-    batch_size
-        Effective batch: samples per optimiser update over all processes and micro-batches.
-    micro_batch
-        Most samples in one forward pass; ``None`` for the whole share of a process.
-    learning_rate, weight_decay, beta2
-        Of AdamW.
-    warmup
-        Share of the steps with linearly rising learning rate.
-    schedule
-        After the warm-up: ``constant``, or ``cosine`` down to a hundredth.
-    ema_decay
-        Decay of the exponential moving average of the weights, which ramps up as in diffusers;
-        ``None`` for no average.
-    grad_clip
-        Largest norm of the gradient.
-    precision
-        ``fp32``, or ``bf16`` autocast.
-    checkpoint_every
-        Steps between checkpoints.
-    seed
-        Of data order and all noise.
-    """
-
-    steps: int
-    batch_size: int = 32
-    micro_batch: int | None = None
-    learning_rate: float = 1e-4
-    weight_decay: float = 1e-2
-    beta2: float = 0.999
-    warmup: float = 0.03
-    schedule: Literal["constant", "cosine"] = "constant"
-    ema_decay: float | None = 0.999
-    grad_clip: float = 1.0
-    precision: Literal["fp32", "bf16"] = "fp32"
-    checkpoint_every: int = 250
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch_size < 1 or self.checkpoint_every < 1:
-            raise InputError(
-                "training settings",
-                "steps, batch_size and checkpoint_every",
-                found=(self.steps, self.batch_size, self.checkpoint_every),
-                expected="positive numbers",
-            )
-        if not 0 <= self.warmup < 1:
-            raise InputError(
-                "training settings", "warmup", found=self.warmup, expected="a share in [0, 1)"
-            )
-
-    def learning_rate_at(self, step: int) -> float:
-        """Learning rate of the update with number ``step`` (from 0)."""
-        rising = max(1, round(self.warmup * self.steps)) if self.warmup else 0
-        if step < rising:
-            return self.learning_rate * (step + 1) / rising
-        if self.schedule == "constant":
-            return self.learning_rate
-        done = (step - rising) / max(1, self.steps - rising)
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def batch_indices(length: int, settings: TrainSettings, step: int) -> np.ndarray:
-    """Return the samples of one effective batch: each epoch is a fresh seeded permutation."""
-    first = step * settings.batch_size
-    positions = np.arange(first, first + settings.batch_size)
-    epochs = positions // length
-    indices = np.empty(settings.batch_size, dtype=np.int64)
-    for epoch in np.unique(epochs):
-        order = np.random.default_rng((settings.seed, int(epoch))).permutation(length)
-        chosen = epochs == epoch
-        indices[chosen] = order[positions[chosen] % length]
-    return indices
+HISTORY_EVERY = 10
 
 
 def train(
@@ -137,6 +44,7 @@ def train(
     *,
     directory: Path | None = None,
     label: str = "train",
+    watchers: Sequence[Watcher] = (),
 ) -> TrainHistory:
     """Train the parameters of ``model`` that require gradients; it ends with the averaged weights.
 
@@ -151,24 +59,30 @@ def train(
     settings
         Steps, batch, rates.
     directory
-        Where checkpoints go. A run that was interrupted there continues, and ends bit for bit as
-        if it had not been interrupted (one process, same machine).
+        Where checkpoints, ``log.jsonl`` and snapshots of averages go; one folder for all
+        processes. A run that was interrupted there continues, and ends bit for bit as if it had
+        not been interrupted (one process, same machine; on accelerators if ``deterministic``).
     label
         What the progress bar says.
+    watchers
+        Work on a schedule, such as drawing samples; the weights come out the same without.
 
     Raises
     ------
     InputError
-        If there are no samples, the checkpoint is of other settings, or the loss stays non-finite.
+        If there are no samples, the disk has too little room, the checkpoint is of other
+        settings, one sample alone does not fit in memory, or the loss stays non-finite.
     """
     if len(source) == 0:
         raise InputError(label, "no training samples")
-    with torch.random.fork_rng():
-        return _Run(model, loss, source, settings, directory, label).finish()
+    check_tracker(settings.tracker, directory, label)
+    processes = Processes()
+    with own_randomness(processes.device), numerics(settings):
+        return _Run(model, loss, source, settings, processes, directory, label, watchers).finish()
 
 
 class _Run:
-    """One training run: its optimiser, its average, its place in the data."""
+    """One training run: its optimiser, its averages, its place in the data."""
 
     def __init__(
         self,
@@ -176,135 +90,171 @@ class _Run:
         loss: LossFunction,
         source: Source,
         settings: TrainSettings,
+        processes: Processes,
         directory: Path | None,
         label: str,
+        watchers: Sequence[Watcher],
     ) -> None:
-        from accelerate import Accelerator
-        from diffusers.training_utils import EMAModel
-
-        self.settings, self.source, self.loss = settings, source, loss
-        self.directory, self.label = directory, label
-        self.accelerator = Accelerator()
-        self.bare = model.to(self.accelerator.device)
-        self.trainable = {n: p for n, p in self.bare.named_parameters() if p.requires_grad}
-        optimizer = torch.optim.AdamW(
-            self.trainable.values(),
-            lr=settings.learning_rate,
-            betas=(0.9, settings.beta2),
-            weight_decay=settings.weight_decay,
-            fused=True,
+        self.settings, self.directory, self.label = settings, directory, label
+        self.processes, self.watchers = processes, watchers
+        self.model = model.to(processes.device).train()
+        processes.broadcast([*model.parameters(), *model.buffers()])
+        self.weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.optimizer = _adamw(list(self.weights.values()), settings)
+        self.averages = Averages(self.weights, settings)
+        self.gradient = BatchGradient(
+            model, list(self.weights.values()), loss, source, settings, processes
         )
-        self.average = (
-            None
-            if settings.ema_decay is None
-            else EMAModel(self.trainable.values(), decay=settings.ema_decay, foreach=True)
-        )
-        self.optimizer = optimizer
         self.history = TrainHistory()
-        self.step = self._resume()
-        # The optimiser is used as it is: it holds the parameters of the bare model, on its device.
-        self.model = self.accelerator.prepare(self.bare)
+        self.binding = settings.binding() | {"samples": len(source)}
+        self.step = 0
+        self._resume()
+        self.bad = 0
+        self.pace = Pace(settings.batch_size)
+        self.summary = Summary(label, settings, self.gradient, processes)
+        if processes.is_main and self.step < settings.steps:
+            self.summary.start(model, loss, source, self.step)
 
     # -- state ---------------------------------------------------------------------------------
 
     def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
             step=self.step,
-            settings=asdict(self.settings) | {"samples": len(self.source)},
-            weights=self.trainable,
-            buffers=dict(self.bare.named_buffers()),
-            average=self.average,
+            settings=self.binding,
+            weights=self.weights,
+            buffers=dict(self.model.named_buffers()),
+            averages=self.averages,
             optimizer=self.optimizer,
             history=self.history,
+            numbers=self.gradient.state(),
         )
 
-    def _resume(self) -> int:
-        self.step = 0
-        found = latest_checkpoint(self.directory) if self.directory else None
-        if found is None:
-            return 0
-        self._checkpoint().restore(found)
-        step = int(found.name.rsplit("-", 1)[1])
-        logger.info("%s: continuing at step %d of %d", self.label, step, self.settings.steps)
-        return step
+    def _resume(self) -> None:
+        """Go on from the newest sound checkpoint; see first that there is room for more."""
+        if self.directory is None:
+            return
+        directory, checkpoint = self.directory, self._checkpoint()
+
+        def prepare() -> int:
+            found = tidy(directory)
+            check_space(directory, checkpoint, self.averages.snapshots_after(max(0, found)))
+            return found
+
+        found = self.processes.main_first(prepare)
+        if found < 0:
+            return
+        checkpoint.restore(directory / f"checkpoint-{found}")
+        self.gradient.restore(checkpoint.numbers)
+        self.step = found
+        if self.processes.is_main:
+            logger.info("%s: continuing at step %d of %d", self.label, found, self.settings.steps)
+
+    def _save(self) -> None:
+        """Write snapshots and a checkpoint, where they are due."""
+        if self.directory is None or not self.processes.is_main:
+            return
+        if self.averages.snapshot_due(self.step):
+            self.averages.save_snapshot(self.directory)
+        # The last one too: a caller with several trainings resumes after those that ended.
+        if self.step % self.settings.checkpoint_every == 0 or self.step == self.settings.steps:
+            self._checkpoint().save(self.directory)
 
     # -- steps ---------------------------------------------------------------------------------
 
     def finish(self) -> TrainHistory:
-        settings = self.settings
-        self.model.train()
-        bad = 0
-        with progress_bar(self.label, settings.steps, completed=self.step) as bar:
-            while self.step < settings.steps:
-                value = self._update()
-                bad = 0 if math.isfinite(value) else bad + 1
-                self._stop_if_hopeless(bad)
-                self.step += 1
-                ends = self.step % LOG_EVERY == 0 or self.step == settings.steps
-                self.history.add(self.step, value, close=ends)
-                bar.advance(note=f"loss {value:.4f}")
-                # The last one too: a caller with several trainings resumes after those that ended.
-                if self.step % settings.checkpoint_every == 0 or self.step == settings.steps:
-                    self._save()
-        if self.average is not None:
-            self.average.copy_to(self.trainable.values())
-        self.bare.eval()
+        """Do the steps that are left; leave the averaged weights in the model."""
+        steps = self.settings.steps
+        with self._shown() as (bar, log):
+            while self.step < steps:
+                report = self._take_step()
+                log.add(report)
+                bar.advance(note=self.summary.note(report))
+                self._save()
+                self._watch(report, log)
+        self.averages.apply()
+        # Statistics of batches are each process's own until here.
+        self.processes.broadcast(self.model.buffers())
+        self.model.eval()
         return self.history
 
-    def _save(self) -> None:
-        if self.directory is not None and self.accelerator.is_main_process:
-            save_checkpoint(self.directory, self._checkpoint())
-        self.accelerator.wait_for_everyone()
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[tuple[Bar, Log]]:
+        """Open the progress bar, and the log of the main process."""
+        settings, directory = self.settings, self.directory
+        if not self.processes.is_main:
+            settings, directory = dataclasses.replace(settings, tracker="none"), None
+        with (
+            contextlib.closing(Log(directory, self.label, settings, self.step)) as log,
+            progress_bar(self.label, settings.steps, completed=self.step) as bar,
+        ):
+            yield bar, log
 
-    def _stop_if_hopeless(self, bad: int) -> None:
-        if bad >= MAX_BAD_STEPS:
+    def _take_step(self) -> StepReport:
+        """Make one optimiser update, or skip it where loss or gradient is not finite."""
+        rate = self.settings.learning_rate_at(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.pace.start()
+        gradient = self.gradient.compute(self.step)
+        if gradient is None:
+            self._stop_if_hopeless()
+        else:
+            self.bad = 0
+            self.optimizer.step()
+            self.averages.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.pace.stop()
+        loss, norm = gradient or (math.nan, math.nan)
+        self.step += 1
+        ends = self.step % HISTORY_EVERY == 0 or self.step == self.settings.steps
+        self.history.add(self.step, loss, close=ends)
+        return StepReport(
+            step=self.step,
+            steps=self.settings.steps,
+            loss=loss,
+            grad_norm=norm,
+            learning_rate=rate,
+            images_per_s=self.pace.images_per_s,
+            skipped=self.history.skipped,
+            time=time.time(),
+        )
+
+    def _stop_if_hopeless(self) -> None:
+        self.bad += 1
+        if self.bad >= MAX_BAD_STEPS:
             raise InputError(
                 self.label,
-                f"loss or gradient was not finite {bad} steps in a row (step {self.step})",
+                f"loss or gradient was not finite {self.bad} steps in a row (step {self.step})",
                 remedy="lower the learning rate or use precision fp32, then start again",
             )
 
-    def _update(self) -> float:
-        """Make one optimiser update; return its mean loss, NaN where it was skipped."""
-        settings, accelerator = self.settings, self.accelerator
-        rate = settings.learning_rate_at(self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        # Layers with randomness of their own (dropout) are a function of the step, too.
-        torch.manual_seed(mix_seed(settings.seed, self.step, accelerator.process_index))
-        total = torch.zeros((), device=accelerator.device)
-        chunks = list(self._chunks())
-        for number, positions in enumerate(chunks):
-            last = number == len(chunks) - 1
-            with contextlib.nullcontext() if last else accelerator.no_sync(self.model):
-                summed = self._chunk_loss(positions)
-                # DDP averages gradients over processes; the effective batch wants their sum.
-                accelerator.backward(summed * accelerator.num_processes / settings.batch_size)
-            total += summed.detach()
-        norm = accelerator.clip_grad_norm_(list(self.trainable.values()), settings.grad_clip)
-        mean = float(accelerator.reduce(total, "sum")) / settings.batch_size
-        if not (math.isfinite(mean) and math.isfinite(float(norm))):
-            self.optimizer.zero_grad(set_to_none=True)
-            return math.nan
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.average is not None:
-            self.average.step(self.trainable.values())
-        return mean
+    def _watch(self, report: StepReport, log: Log) -> None:
+        """Let watchers see the averaged weights; what they meet with does not stop the run."""
+        if not self.processes.is_main:
+            return
+        due = [w for w in self.watchers if w.due(report.step, report.steps)]
+        if not due:
+            return
+        device = self.processes.device
+        with self.averages.applied(), own_randomness(device), torch.no_grad():
+            self.model.eval()
+            for watcher in due:
+                try:
+                    log.add_watched(report.step, watcher.watch(self.model, report))
+                except Exception as error:  # days of training outweigh one picture
+                    logger.warning("%s: %s failed: %s", self.label, type(watcher).__name__, error)
+                    free_memory()
+            self.model.train()
 
-    def _chunks(self) -> Iterator[np.ndarray]:
-        """Split this process's share of the effective batch into micro-batches."""
-        accelerator, size = self.accelerator, self.settings.batch_size
-        share = np.arange(size)[accelerator.process_index :: accelerator.num_processes]
-        most = self.settings.micro_batch or max(1, len(share))
-        for start in range(0, len(share), most):
-            yield share[start : start + most]
 
-    def _chunk_loss(self, positions: np.ndarray) -> Tensor:
-        indices = batch_indices(len(self.source), self.settings, self.step)[positions]
-        device = self.accelerator.device
-        batch = {k: v.to(device) for k, v in self.source.fetch(indices).items()}
-        draws = Draws(self.settings.seed, self.step, positions.tolist(), device)
-        enabled = self.settings.precision == "bf16"
-        with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
-            return self.loss(self.model, batch, draws).float().sum()
+def _adamw(weights: list[nn.Parameter], settings: TrainSettings) -> torch.optim.AdamW:
+    """Return the optimiser, in one kernel for all weights where the device has that."""
+    options: dict[str, Any] = {
+        "lr": settings.learning_rate,
+        "betas": (0.9, settings.beta2),
+        "weight_decay": settings.weight_decay,
+    }
+    try:
+        return torch.optim.AdamW(weights, fused=True, **options)
+    except RuntimeError:
+        return torch.optim.AdamW(weights, fused=False, **options)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from c2lst.errors import InputError
+from c2lst.storage import read_json
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
@@ -71,3 +73,22 @@ def build_unet(shape: UNetShape) -> UNet2DModel:
         attn_norm_num_groups=shape.groups,
         resnet_time_scale_shift="scale_shift",
     )
+
+
+def unet_of_config(path: Path) -> UNet2DModel:
+    """Build the U-Net that a ``config.json`` of diffusers describes, with weights still untrained.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or describes no such network.
+    """
+    from diffusers import UNet2DModel
+
+    config = read_json(path, required=("sample_size", "block_out_channels"))
+    try:
+        return UNet2DModel.from_config(config)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            path, f"describes no U-Net ({error})", expected="the config.json of a central model"
+        ) from error

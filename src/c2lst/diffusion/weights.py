@@ -10,6 +10,8 @@ from torch import nn
 from c2lst.errors import InputError
 from c2lst.storage import hash_arrays
 
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
 
 def best_device() -> torch.device:
     """Return the accelerator if there is one, else the CPU."""
@@ -37,11 +39,17 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     if not path.is_file():
+        pickles = sorted(p.name for p in path.parent.glob("*") if p.suffix in PICKLES)
         raise InputError(
             path,
             "no such file",
+            found=f"{', '.join(pickles)}, which is not read: a pickle can run any code"
+            if pickles
+            else None,
             expected="weights in safetensors format",
-            remedy="pickled weights (.bin, .pt) are not read; convert them first",
+            remedy="ask for the safetensors, or convert them where that is safe"
+            if pickles
+            else None,
         )
     try:
         return load_file(path)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from c2lst.data.layout import PatchFile, patch_file, read_barcodes, read_h5ad
+from c2lst.data.layout import read_h5ad
+from c2lst.data.patch_file import PatchFile, patch_file, read_barcodes
 from c2lst.errors import InputError
 from c2lst.evaluation.expression import DEFAULT_METHOD
 from c2lst.storage import read_json

@@ -18,6 +18,8 @@ def run(
     settings: RunSettings,
     *,
     section: str | None = None,
+    format: str = "auto",
+    image: str | Path | None = None,
     central: str | Path | None = None,
     collection: str | Path | None = None,
     genes: tuple[str, ...] | None = None,
@@ -37,11 +39,15 @@ def run(
         From :func:`c2lst.settings.load_settings`.
     section
         Which section, where the source holds several.
+    format
+        Its format; recognised by default.
+    image
+        The full-resolution image, where it is not part of the source.
     central
         A central model; without it one is pretrained on ``collection``, or on the slide's own
         tissue outside the test spots.
     collection
-        A folder of H&E patches.
+        A stored collection or its URL, or a folder of H&E patches.
     genes
         Genes of the panel.
     mpp
@@ -66,9 +72,11 @@ def run(
         _existing(source, "slide", parent=True),
         section,
         None if central is None else _existing(central, "central model"),
-        None if collection is None else _existing(collection, "collection"),
+        None if collection is None else _collection(collection),
         genes,
         mpp,
+        format,
+        None if image is None else _existing(image, "image"),
     )
     named = {k: _plain(v) for k, v in dataclasses.asdict(inputs).items()}
     directory = RunDirectory(Path(output), named, dataclasses.asdict(settings), command)
@@ -82,6 +90,11 @@ def _existing(path: str | Path, what: str, *, parent: bool = False) -> Path:
     if not (found.exists() or (parent and found.parent.is_dir())):
         raise InputError(found, f"no such {what}", remedy="check the path")
     return found
+
+
+def _collection(where: str | Path) -> Path | str:
+    """Return a folder of patches, or the URL of a stored collection."""
+    return str(where) if "://" in str(where) else _existing(where, "collection")
 
 
 def _plain(value: Any) -> Any:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from c2lst import __version__
 from c2lst.central import CentralModel
-from c2lst.data.collections import PatchCollection
-from c2lst.data.colour import TissueColour
+from c2lst.data.collections import PatchCollection, open_collection
 from c2lst.data.layout import read_h5ad
 from c2lst.data.preprocessing import Preprocessing
 from c2lst.data.readers import read
@@ -49,19 +48,25 @@ class RunInputs:
     central
         A central model to use.
     collection
-        A folder of H&E patches to pretrain one on, where none is given.
+        H&E patches to pretrain one on, where none is given.
     genes
         Genes of the panel, instead of those of highest mean.
     mpp
         µm per px of the slide image, instead of what the spot pitch says.
+    format
+        Format of the slide; recognised by default.
+    image
+        The full-resolution image, where it is not part of the slide.
     """
 
     source: Path
     section: str | None = None
     central: Path | None = None
-    collection: Path | None = None
+    collection: Path | str | None = None
     genes: tuple[str, ...] | None = None
     mpp: float | None = None
+    format: str = "auto"
+    image: Path | None = None
 
 
 Summary = dict[str, Any]
@@ -75,12 +80,16 @@ def read_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> S
         size = CentralModel.load(inputs.central).size
     section = read(
         inputs.source,
+        format=inputs.format,
         section=inputs.section,
+        image=inputs.image,
+        mpp=inputs.mpp,
         patch_um=settings.patch_um,
         size=size,
-        mpp=inputs.mpp,
+        overlay=run.path("overlay.png"),
     )
     section.save(run.path("section"))
+    run.path("overlay.png").unlink(missing_ok=True)  # of an attempt that failed
     return {
         "section": section.name,
         "spots": len(section),
@@ -129,7 +138,7 @@ def _pretrain(
     sources, told = [], []
     if inputs.collection is not None:
         sources.append(_collection(run, inputs.collection, settings))
-        told.append(f"{len(sources[-1])} patches of {inputs.collection.name}")
+        told.append(f"{len(sources[-1])} patches of {Path(inputs.collection).name}")
     if inputs.collection is None or settings.slide_tissue:
         sources.append(_slide_tissue(run, settings))
         told.append(
@@ -149,13 +158,13 @@ def _pretrain(
     return model, origin
 
 
-def _collection(run: RunDirectory, folder: Path, settings: RunSettings) -> PatchCollection:
-    """Read a collection in the colour of the slide's training spots."""
-    section, preprocessing = _section(run), _preprocessing(run)
-    seen = preprocessing.images(_split(run).training(section))
-    patches = PatchCollection.from_folder(folder, size=settings.central.shape.size)
-    scaled = dataclasses.replace(patches, patch_um=settings.patch_um)
-    return scaled.recoloured(TissueColour.fit(seen))
+def _collection(run: RunDirectory, where: Path | str, settings: RunSettings) -> PatchCollection:
+    """Open a collection in the colour of the slide's training spots."""
+    size, patch_um = settings.central.shape.size, settings.patch_um
+    patches = open_collection(where, size=size, patch_um=patch_um)
+    # Where a collection's µm/px are not known, its patches are taken to be as wide as the spots'.
+    scaled = dataclasses.replace(patches, patch_um=patch_um)
+    return scaled.recoloured(_preprocessing(run).stain)
 
 
 def _slide_tissue(run: RunDirectory, settings: RunSettings) -> PatchCollection:

@@ -168,21 +168,6 @@ def test_a_missing_file_is_named(folder, missing):
             use()
 
 
-def test_other_folders_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no image"):
-        read(tmp_path)
-    with pytest.raises(InputError, match="no such"):
-        read(tmp_path / "nowhere" / "C3")
-    with pytest.raises(InputError, match="no such file or folder"):
-        read(tmp_path / "C3")
-    (tmp_path / "spatial").mkdir()
-    with pytest.raises(InputError, match="Space Ranger"):
-        read(tmp_path)
-    (tmp_path / "a.csv").write_text("x")
-    with pytest.raises(InputError, match="no readable section"):
-        read(tmp_path / "a.csv")
-
-
 def _cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -257,45 +242,13 @@ def test_damage_is_refused_by_file_and_the_source_untouched(folder, file, damage
     assert before == {p.name: p.read_bytes() for p in folder.iterdir()}
 
 
-def _crop_to_corner(folder):
-    """A slide whose tissue fills the lower right, so that a wrong turn misses it."""
-    from PIL import Image
-
-    with Image.open(folder / IMAGE) as image:
-        wide = Image.new("RGB", (3000, 2400), (250, 248, 250))
-        wide.paste(image, (1900, 1400))
-    wide.save(folder / IMAGE)
-
-
-def _places(change):
-    def edit(rows):
-        for row in rows[1:]:
-            row[4:6] = [str(value) for value in change(float(row[4]) + 1900, float(row[5]) + 1400)]
-
-    return edit
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda x, y: (3000 - x, y), "x mirrored"),
-        (lambda x, y: (x, 2400 - y), "y mirrored"),
-        (lambda x, y: (3000 - x, 2400 - y), "half turn"),
-        (lambda x, y: (y, x), "exchanged"),
-        (lambda x, y: (1200 + x / 20, 900 + y / 20), "same resolution"),
-    ],
-)
-def test_spots_off_the_tissue_are_refused_with_advice(folder, change, words):
-    _crop_to_corner(folder)
-    _edit(folder / SPOTS, _places(change))
-    with pytest.raises(InputError, match=words):
+def test_the_image_may_lie_elsewhere(folder, small_section, tmp_path):
+    (folder / "S1.png").rename(tmp_path / "slide.png")
+    with pytest.raises(InputError, match=r"lacks the image.*--image"):
         read(folder)
-
-
-def test_spots_on_the_tissue_of_the_same_slide_are_read(folder):
-    _crop_to_corner(folder)
-    _edit(folder / SPOTS, _places(lambda x, y: (x, y)))
-    assert len(read(folder, size=16)) == 72
+    section = read(folder, size=32, image=tmp_path / "slide.png")
+    assert section.content_hash == small_section.content_hash
+    assert section.image_path == tmp_path / "slide.png"
 
 
 @pytest.mark.parametrize(

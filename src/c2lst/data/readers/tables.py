@@ -26,16 +26,20 @@ def read_header(path: Path) -> list[str]:
         If the file is missing, empty, or not readable text.
     """
     if not path.is_file():
-        raise InputError(path, "no such file", expected="a tab-separated table")
+        raise InputError(
+            path, "no such file", expected="a tab-separated table", remedy="check the path"
+        )
     if path.stat().st_size == 0:
-        raise InputError(path, "the file is empty (0 bytes)", remedy="copy it again")
+        raise InputError(path, "the file is empty", found="0 bytes", remedy="copy it again")
     try:
         with _open(path) as handle:
             line = handle.readline()
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
     if not line.strip():
-        raise InputError(path, "the file has no header line")
+        raise InputError(
+            path, "the file has no header line", expected="names of columns", remedy="copy it again"
+        )
     return line.rstrip("\r\n").split("\t")
 
 
@@ -69,9 +73,14 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
                 na_values=["", "NA", "NaN", "nan"],
             )
     except pd.errors.EmptyDataError as error:
-        raise InputError(path, "the file has a header but no rows") from error
+        raise InputError(
+            path, "the file has a header but no rows", expected="rows", remedy="copy it again"
+        ) from error
     except pd.errors.ParserError as error:
-        raise InputError(path, f"is no regular table ({error})", remedy="copy it again") from error
+        raise InputError(
+            path, "is no regular table", found=error, expected="the same fields in each row",
+            remedy="copy it again",
+        ) from error  # fmt: skip
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
     if table.shape[1] != len(columns):
@@ -114,9 +123,10 @@ def numbers(table: pd.DataFrame, path: Path, rows: np.ndarray) -> np.ndarray:
         row, column = np.argwhere(wrong)[0]
         raise InputError(
             path,
-            f"row {rows[row]!r}, column {table.columns[column]!r} is no finite number",
-            found=repr(table.iat[row, column]),
+            f"row {str(rows[row])!r}, column {table.columns[column]!r} is no finite number",
+            found=repr(str(table.iat[row, column])),
             expected="a number",
+            remedy="correct the cell",
         )
     return values
 
@@ -130,4 +140,4 @@ def _open(path: Path):  # type: ignore[no-untyped-def]
 
 
 def _unreadable(path: Path, error: BaseException) -> InputError:
-    return InputError(path, f"the file is damaged ({error})", remedy="copy it again")
+    return InputError(path, "the file is damaged", found=error, remedy="copy it again")

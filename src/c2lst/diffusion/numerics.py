@@ -1,0 +1,124 @@
+"""How a device computes during a training: precision, determinism, compilation, memory."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
+
+from c2lst.diffusion.options import TrainSettings
+from c2lst.errors import InputError
+
+LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
+OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",  # Linux and macOS
+    "not enough memory",  # Windows
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+@contextmanager
+def numerics(settings: TrainSettings) -> Iterator[None]:
+    """Set up the backends for a training, and put them back afterwards.
+
+    Raises
+    ------
+    InputError
+        If a deterministic training meets an operation that has no such algorithm.
+    """
+    cudnn, matmul = torch.backends.cudnn, torch.get_float32_matmul_precision()
+    before = cudnn.deterministic, cudnn.benchmark
+    strict = torch.are_deterministic_algorithms_enabled()
+    # What autocast leaves in float32 below fp32 loses nothing by TF32, which is finer than bf16.
+    # In fp32 PyTorch's own choice stays: TF32 in convolutions, but not in matrix products.
+    if settings.precision != "fp32":
+        torch.set_float32_matmul_precision("high")
+    # Shapes stay the same, so that it pays to try the convolution algorithms once.
+    cudnn.benchmark, cudnn.deterministic = not settings.deterministic, settings.deterministic
+    if settings.deterministic:
+        # cuBLAS reads it at its first use, and refuses to be deterministic without.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    except RuntimeError as error:
+        if not settings.deterministic or "deterministic" not in str(error):
+            raise
+        problem = str(error).splitlines()[0]
+        raise InputError(
+            "training settings", problem, remedy="train without deterministic"
+        ) from error
+    finally:
+        torch.use_deterministic_algorithms(strict)
+        cudnn.deterministic, cudnn.benchmark = before
+        torch.set_float32_matmul_precision(matmul)
+
+
+def own_randomness(device: torch.device) -> AbstractContextManager[None]:
+    """Return a context that puts the random state of the CPU and of ``device`` back."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def autocast(settings: TrainSettings, device: torch.device) -> torch.autocast:
+    """Return the context of a forward pass."""
+    enabled = settings.precision in LOW
+    return torch.autocast(device.type, LOW.get(settings.precision, torch.bfloat16), enabled=enabled)
+
+
+class LossScale:
+    """A factor on the loss that keeps small gradients above fp16's smallest number.
+
+    It is halved when a gradient overflows, and doubled after many updates without. In other
+    precisions it is 1.
+
+    Parameters
+    ----------
+    settings
+        Of the training.
+    """
+
+    GROWS_AFTER = 2000
+    START = 2.0**16
+
+    def __init__(self, settings: TrainSettings) -> None:
+        self.used = settings.precision == "fp16"
+        self.value = self.START if self.used else 1.0
+        self.good = 0
+
+    def lower(self) -> bool:
+        """Halve it after an overflow; False where there is nothing to halve."""
+        if self.value <= 1.0:
+            return False
+        self.value, self.good = self.value / 2, 0
+        return True
+
+    def keep(self) -> None:
+        """Count an update without overflow."""
+        self.good += 1
+        if self.used and self.good >= self.GROWS_AFTER:
+            self.value, self.good = self.value * 2, 0
+
+
+def is_of_the_compiler(error: Exception) -> bool:
+    """Whether an error comes from ``torch.compile`` rather than from the model."""
+    return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that a device, or the CPU, has no more memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+
+
+def free_memory() -> None:
+    """Give back what PyTorch holds for later."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()

@@ -1,0 +1,1 @@
+"""Small inputs made by code, in exactly the layout that instruments and pipelines publish."""

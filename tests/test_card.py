@@ -1,0 +1,17 @@
+import pytest
+
+from c2lst.card import _front_matter
+
+
+@pytest.mark.parametrize(
+    ("licence", "lines"),
+    [
+        ("cc-by-nc-4.0", ["license: cc-by-nc-4.0"]),
+        ("CC BY-NC 4.0", ["license: cc-by-nc-4.0"]),
+        ("research: ask us", ["license: other", "license_name: research-ask-us"]),
+        (None, []),
+    ],
+)
+def test_the_hub_is_told_a_licence_that_it_knows(licence, lines):
+    found = [line for line in _front_matter(licence).splitlines() if line.startswith("license")]
+    assert found == lines
