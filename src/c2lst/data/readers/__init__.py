@@ -182,6 +182,9 @@ def _existing(source: Path, section: str | None) -> tuple[Path, str | None]:
 def _unrecognised(source: Path, name: str) -> InputError:
     from c2lst.data.image import SLIDE_SUFFIXES
 
+    def is_slide(path: Path) -> bool:
+        return path.suffix.lower() in SLIDE_SUFFIXES
+
     there = sorted(source.iterdir()) if source.is_dir() else [source]
     found = ", ".join(path.name for path in there[:_SHOWN]) or "an empty folder"
     if len(there) > _SHOWN:
@@ -195,7 +198,7 @@ def _unrecognised(source: Path, name: str) -> InputError:
             expected=reader.LOOKS_FOR,
             remedy="without --format, the format is recognised",
         )
-    images = [path for path in there if path.suffix.lower() in SLIDE_SUFFIXES]
+    images = [path for path in there if is_slide(path)]
     if images and len(images) == len(there):
         return InputError(
             source,
@@ -205,13 +208,16 @@ def _unrecognised(source: Path, name: str) -> InputError:
             remedy=f"to pretrain on it: c2lst collect {source} -o COLLECTION",
         )
     looked_for = "; ".join(f"{r.TITLE}: {r.LOOKS_FOR}" for r in map(_reader, _MODULES))
+    remedy = "give the folder that holds these files; docs/formats.md shows each"
     tables = [path.name for path in there if path.suffix == ".h5ad" or path.suffix == ".zarr"]
+    if tables:
+        remedy = f"give the file itself, such as {source / tables[0]}"
+    elif any(map(is_slide, source.glob("*/*"))):
+        remedy += f"; to pretrain on images without counts: c2lst collect {source} -o COLLECTION"
     return InputError(
         source,
         "is of no format that is read",
         found=found,
         expected=f"one of these ({looked_for})",
-        remedy=f"give the file itself, such as {source / tables[0]}"
-        if tables
-        else "give the folder that holds these files; docs/formats.md shows each",
+        remedy=remedy,
     )

@@ -14,7 +14,8 @@ from c2lst.data.assembly import (
     describe,
     place,
 )
-from c2lst.data.hest import HestSample, StoredPatches, find_place, load_sample
+from c2lst.data.hest import HestSample, find_place, load_sample
+from c2lst.data.hest_patches import StoredPatches
 from c2lst.data.image import SlideImage
 from c2lst.data.lattice import pitch_in_px
 from c2lst.data.patch_file import patch_file

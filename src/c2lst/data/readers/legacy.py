@@ -67,7 +67,7 @@ def recognise(source: Path, section: str | None) -> str | None:
     if not found:
         return None
     files = found[section] if section in found else next(iter(found.values()))
-    return f"it has {' and '.join(path.name for path in files.there)}"
+    return f"it has {', '.join(path.name for path in files.there)}"
 
 
 def locate(source: Path, section: str | None = None, image: Path | None = None) -> LegacyFiles:
