@@ -138,6 +138,7 @@ def read(source: Path, request: ReadRequest) -> Section:
             pitch_um=PITCH_UM,
             spot_um=SPOT_UM,
             mpp_pitch=mpp / image.scale,
+            image_scale=image.scale,
             places_file=places.path,
             gene_ids=matrix.gene_ids,
             dropped=dropped,

@@ -126,6 +126,7 @@ def read(source: Path, request: ReadRequest) -> Section:
             pitch_um=width,
             spot_um=width,
             mpp_pitch=mpp / image.scale,
+            image_scale=image.scale,
             mpp_stated=stated / image.scale,
             places_file=places.path,
             gene_ids=spots.gene_ids,
