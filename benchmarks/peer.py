@@ -86,11 +86,11 @@ def train(
 def sample(
     diffusion: GaussianDiffusion, images: int, precision: contextlib.AbstractContextManager
 ) -> float:
-    """Draw images by DDIM, without guidance; return the seconds of one."""
+    """Draw images by DDIM with guidance (without, the package fails); return the seconds of one."""
     classes = torch.zeros(images, dtype=torch.long)
     started = time.process_time()
     with precision:
-        diffusion.sample(classes=classes, cond_scale=1.0)
+        diffusion.sample(classes=classes, cond_scale=3.0)
     return (time.process_time() - started) / images
 
 

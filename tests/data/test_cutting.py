@@ -178,3 +178,15 @@ def test_a_batch_reads_only_what_it_shows():
         total += read
         pyramid.regions.clear()
     assert total < 3 * 2600**2
+
+
+@given(
+    centre=st.tuples(st.floats(40, 88), st.floats(40, 88)),
+    width=st.floats(31.9, 32.1),
+)
+def test_a_patch_in_the_slides_own_pixels_is_copied_within_half_a_pixel(centre, width):
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    image = SlideImage.from_array(pixels)
+    [patch] = extract_patches(image, np.array([centre]), 1.0, width, 32)
+    x, y = np.rint(np.array(centre) - 16).astype(int)
+    assert np.array_equal(patch, pixels[y : y + 32, x : x + 32])

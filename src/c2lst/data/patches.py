@@ -207,8 +207,9 @@ def extract_patches(
     """Cut a patch around every centre.
 
     A patch is cut to a fraction of a pixel from the coarsest level of the slide that is no
-    coarser than the patch, and resampled by an antialiased Lanczos filter. What lies outside the
-    slide takes the slide's background colour.
+    coarser than the patch, and resampled by an antialiased Lanczos filter. One of as many px as
+    the slide has there, within 0.5 %, is copied from the nearest whole pixel. What lies outside
+    the slide takes the slide's background colour.
 
     Parameters
     ----------
