@@ -29,6 +29,16 @@ def test_the_paper_preset_is_the_paper():
     assert paper.genes == 250 and paper.patch_um == 112
 
 
+def test_base_is_what_was_measured_to_help():
+    """docs/central.md: velocity and an average over a constant rate; no jitter, no zero SNR."""
+    base, paper = load_settings("base").central, load_settings("paper").central
+    assert base.shape == paper.shape
+    assert base.process.prediction == "v_prediction" and not base.process.zero_snr
+    assert base.training.schedule == "constant" and base.training.ema_lengths[0] == 0.05
+    assert base.dihedral and base.stain_jitter == 0
+    assert base.training.steps < paper.training.steps
+
+
 def test_options_win_over_the_file_and_the_file_over_the_preset(tmp_path):
     config = tmp_path / "run.toml"
     config.write_text("fraction = 0.1\nseed = 3\n[central.training]\nsteps = 5\n")

@@ -116,13 +116,19 @@ def _training(model: CentralModel) -> str:
             "AdamW": f"learning rate {training['learning_rate']:g}, {training['schedule']}"
             if training
             else None,
-            "Averaged weights": f"decay {training['ema_decay']:g}"
-            if training.get("ema_decay")
-            else None,
+            "Averaged weights": _average(training),
             "Augmentation": _augmentation(settings),
             "Final loss": model.provenance.get("final_loss"),
         }
     )
+
+
+def _average(training: dict[str, Any]) -> str | None:
+    if training.get("ema_decay"):
+        return f"exponentially, decay {training['ema_decay']:g}"
+    if training.get("ema_lengths"):
+        return f"by a power function, relative length {training['ema_lengths'][0]:g}"
+    return "none" if training else None
 
 
 def _augmentation(settings: dict[str, Any]) -> str | None:
