@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from c2lst.central.pretraining import DenoisingObjective
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.trainer import train
 from c2lst.diffusion.unet import UNetShape, build_unet
-from c2lst.pretraining import DenoisingObjective
 
 SHAPE = UNetShape(size=16, widths=(16, 32), layers=1, groups=8)
 SIZES = (1_000, 10_000, 100_000, 1_000_000)

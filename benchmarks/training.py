@@ -22,11 +22,11 @@ import torch
 from torch import nn
 from versus import Peer, ratio
 
+from c2lst.central.pretraining import DenoisingObjective
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.trainer import TrainSettings, train
 from c2lst.diffusion.unet import UNetShape, build_unet
 from c2lst.diffusion.watch import StepReport
-from c2lst.pretraining import DenoisingObjective
 
 WIDTHS = (64, 128, 256, 464)
 

@@ -112,7 +112,7 @@ def test_publishing_to_the_hub_needs_a_licence_and_is_private(central, monkeypat
         sent.update(files={p.name for p in Path(folder).iterdir()}, private=private)
         return f"https://hub/{repository}"
 
-    monkeypatch.setattr("c2lst.hub.upload", upload)
+    monkeypatch.setattr("c2lst.central.hub.upload", upload)
     with pytest.raises(InputError, match="--licence"):
         call("publish", central, "--to", "lab/skin")
     assert not sent

@@ -12,8 +12,8 @@ from c2lst.cli import options as opt
 from c2lst.cli.terminal import tell
 
 if TYPE_CHECKING:
+    from c2lst.central.monitor import HeldOut
     from c2lst.data.stain import StainReference
-    from c2lst.monitor import HeldOut
 
 CentralModelAt = Annotated[
     str, typer.Argument(metavar="CENTRAL", help="Folder of a central model, or its id on the hub.")
@@ -61,10 +61,10 @@ def pretrain(
     On several GPUs: accelerate launch -m c2lst pretrain … with the same options.
     """
     from c2lst.central import CentralModel
+    from c2lst.central.monitor import WatchSettings
     from c2lst.data.collections import open_collection
     from c2lst.data.stain import StainReference
     from c2lst.diffusion.processes import Processes
-    from c2lst.monitor import WatchSettings
     from c2lst.settings import load_settings
 
     processes = Processes()
@@ -104,9 +104,9 @@ def _held_out(collection: str, stain: StainReference, cut: dict[str, Any]) -> He
     """Return the validation patches of a collection that has some."""
     import numpy as np
 
+    from c2lst.central.monitor import HeldOut
     from c2lst.data.collections import open_collection
     from c2lst.errors import InputError
-    from c2lst.monitor import HeldOut
     from c2lst.progress import logger
 
     try:
@@ -142,8 +142,8 @@ def sample(
     Under accelerate launch the processes share the images out; each is the same as from one.
     """
     from c2lst.central import CentralModel
+    from c2lst.central.samples import write_samples, write_sheet
     from c2lst.diffusion.processes import Processes
-    from c2lst.samples import write_samples, write_sheet
 
     model = CentralModel.load(central)
     request = {"sampler": sampler, "seed": seed, "batch_size": batch_size}
@@ -169,8 +169,8 @@ def publish(
     import tempfile
 
     from c2lst.central import CentralModel
+    from c2lst.central.hub import is_hub_id, upload
     from c2lst.errors import InputError
-    from c2lst.hub import is_hub_id, upload
 
     model = CentralModel.load(central)
     if to is None or not is_hub_id(to):

@@ -31,9 +31,7 @@ Image = Annotated[
     Path | None, typer.Option(help="Full-resolution image, where it is not part of the slide.")
 ]
 Format = Annotated[
-    Literal[
-        "auto", "hest", "visium-hd", "visium", "xenium", "spatialdata", "anndata", "legacy"
-    ],
+    Literal["auto", "hest", "visium-hd", "visium", "xenium", "spatialdata", "anndata", "legacy"],
     typer.Option(help="Format of the slide; recognised by default."),
 ]
 GeneList = Annotated[

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from c2lst.central.monitor import HeldOut, Reference, SampleMonitor, WatchSettings, last_look
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.unet import build_unet
 from c2lst.diffusion.watch import StepReport
-from c2lst.monitor import HeldOut, Reference, SampleMonitor, WatchSettings, last_look
 from toy import SHAPE
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from c2lst.card import _average, _front_matter
+from c2lst.central.card import _average, _front_matter
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from c2lst.central import CentralModel, CentralSettings
+from c2lst.central.pretraining import DenoisingObjective
 from c2lst.data.stain import StainJitter, StainReference
 from c2lst.diffusion.draws import Draws
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.errors import InputError
-from c2lst.pretraining import DenoisingObjective
 from toy import SHAPE, training
 
 
@@ -70,7 +70,7 @@ def test_the_same_seed_trains_the_same_model(saved):
 
 
 def test_an_interrupted_pretraining_ends_in_the_same_model(saved, tmp_path):
-    from c2lst import pretraining
+    from c2lst.central import pretraining
 
     class Killed(BaseException):
         pass
@@ -226,7 +226,7 @@ def test_an_id_on_the_hub_is_downloaded(saved, monkeypatch):
 
 
 def test_a_watched_training_keeps_its_last_look_and_is_the_same_model(saved, tmp_path):
-    from c2lst.monitor import HeldOut, WatchSettings
+    from c2lst.central.monitor import HeldOut, WatchSettings
 
     model = pretrain(
         directory=tmp_path,

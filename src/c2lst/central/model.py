@@ -13,7 +13,10 @@ import numpy as np
 import torch
 
 from c2lst import __version__
-from c2lst.card import SHEET, model_card
+from c2lst.central.card import SHEET, model_card
+from c2lst.central.hub import model_folder
+from c2lst.central.monitor import HeldOut, SampleMonitor, WatchSettings, last_look
+from c2lst.central.pretraining import DenoisingObjective, PatchSamples, PatchSet
 from c2lst.data.stain import StainJitter, StainReference
 from c2lst.diffusion.draws import mix_seed
 from c2lst.diffusion.features import TIMESTEPS, denoiser_features
@@ -24,9 +27,6 @@ from c2lst.diffusion.unet import UNetShape, build_unet, unet_of_config
 from c2lst.diffusion.weights import best_device, load_weights, weights_hash
 from c2lst.errors import InputError
 from c2lst.evaluation.sheets import contact_sheet, write_png
-from c2lst.hub import model_folder
-from c2lst.monitor import HeldOut, SampleMonitor, WatchSettings, last_look
-from c2lst.pretraining import DenoisingObjective, PatchSamples, PatchSet
 from c2lst.storage import read_json, whole_directory, write_json
 
 if TYPE_CHECKING:

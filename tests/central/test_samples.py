@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from c2lst.central.samples import write_samples, write_sheet
 from c2lst.errors import InputError
-from c2lst.samples import write_samples, write_sheet
 
 
 class Model:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from c2lst import hub
+from c2lst.central import hub
+from c2lst.central.hub import is_hub_id, model_folder, upload
 from c2lst.errors import InputError
-from c2lst.hub import is_hub_id, model_folder, upload
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 from huggingface_hub import errors  # noqa: E402

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from c2lst.central.pretraining import PatchSet
 from c2lst.diffusion.noise import NoiseProcess, to_uint8
 from c2lst.diffusion.sampling import get_sampler, sample_unconditional
 from c2lst.diffusion.watch import StepReport
 from c2lst.evaluation.distribution import KernelDistance, kernel_distance
 from c2lst.evaluation.encoders import get_encoder
 from c2lst.evaluation.sheets import contact_sheet, write_png
-from c2lst.pretraining import PatchSet
 from c2lst.progress import logger
 from c2lst.storage import read_json, write_json
 

@@ -1,0 +1,7 @@
+"""The central model: how tissue looks, learnt without a single gene (paper §2.1)."""
+
+from __future__ import annotations
+
+from c2lst.central.model import CentralModel, CentralSettings
+
+__all__ = ["CentralModel", "CentralSettings"]
