@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import torch
 from torch import nn
@@ -92,11 +90,11 @@ class Summary:
         if self._timed == TIMED and report.step < report.steps and self._processes.is_main:
             left = (report.steps - report.step) * self._settings.batch_size / report.images_per_s
             logger.info(
-                "%s: about %s at %.3g images/s, %s of the device's peak",
+                "%s: about %s at %.3g images/s%s",
                 self._label,
                 describe(left),
                 report.images_per_s,
-                "an unknown share" if share is None else f"{share:.0%}",
+                "" if share is None else f", {share:.0%} of the device's peak",
             )
         peak = "" if share is None else f" · {share:.0%} of peak"
         return f"loss {report.loss:.4f} · {report.images_per_s:.3g} images/s{peak}"
@@ -148,23 +146,15 @@ def cost_per_image(
 def peak_flops(settings: TrainSettings, device: torch.device) -> float | None:
     """Return the peak FLOP/s of the device in the training's precision, if it is known.
 
-    Of accelerators by their data sheets; of the CPU as measured by a large matrix product.
+    By the data sheets of accelerators. A CPU has none: what a matrix product reaches on it says
+    more about what else it is doing.
     """
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-        low, full = next((v for k, v in PEAKS.items() if k in name), (None, None))
-        peak = low if settings.precision in LOW else full
-        return None if peak is None else peak * 1e12
-    if device.type != "cpu":
+    if device.type != "cuda":
         return None
-    size = 768
-    matrix = torch.ones(size, size, dtype=LOW.get(settings.precision, torch.float32))
-    best = 0.0
-    for _ in range(4):
-        started = time.perf_counter()
-        matrix @ matrix
-        best = max(best, 2 * size**3 / (time.perf_counter() - started))
-    return best
+    name = torch.cuda.get_device_name(device)
+    low, full = next((v for k, v in PEAKS.items() if k in name), (None, None))
+    peak = low if settings.precision in LOW else full
+    return None if peak is None else peak * 1e12
 
 
 def describe(seconds: float) -> str:
