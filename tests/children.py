@@ -18,6 +18,9 @@ from c2lst.errors import InputError
 from c2lst.storage import write_json
 from toy_training import Numbers, network, plain_network, regression_loss
 
+# As in the tests themselves: the rounding of a sum depends on the number of threads.
+torch.set_num_threads(1)
+
 # Imported at the first use of an optimiser, which takes seconds.
 SLOW = ["accelerate", "torch._dynamo", "torch.utils.flop_counter", "rich.progress"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +66,6 @@ class ChosenImage:
 
     path: Path
     scale: float
-
-    def request(self, request: ReadRequest) -> ReadRequest:
-        """Return ``request`` with its µm per full-resolution px as that of this image."""
-        return request if request.mpp is None else replace(request, mpp=request.mpp / self.scale)
 
 
 def find(folder: Path, names: Iterable[str], prefixes: Iterable[str] = ("",)) -> Path | None:

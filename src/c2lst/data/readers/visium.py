@@ -143,7 +143,7 @@ def read(source: Path, request: ReadRequest) -> Section:
             gene_ids=matrix.gene_ids,
             dropped=dropped,
         ),
-        image.request(request),
+        request,
     )
 
 

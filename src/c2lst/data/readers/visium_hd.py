@@ -132,7 +132,7 @@ def read(source: Path, request: ReadRequest) -> Section:
             gene_ids=spots.gene_ids,
             dropped=dropped,
         ),
-        image.request(request),
+        request,
     )
 
 
