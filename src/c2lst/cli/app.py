@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from c2lst.cli import central, collections, fetch, local, prediction, run, section
+from c2lst.cli import (
+    adaptation,
+    central,
+    collections,
+    fetch,
+    prediction,
+    run,
+    section,
+    synthesis,
+)
 from c2lst.progress import console, logger
 
 app = typer.Typer(
@@ -30,8 +39,8 @@ for command in (
     central.pretrain,
     central.sample,
     central.publish,
-    local.adapt,
-    local.synthesize,
+    adaptation.adapt,
+    synthesis.synthesize,
     prediction.train,
     prediction.predict,
     prediction.evaluate,
