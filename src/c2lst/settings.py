@@ -40,6 +40,9 @@ class RunSettings:
         Whether a central model that is pretrained in the run on a collection also sees the
         slide's own unlabelled tissue outside the test spots. Such a model is the lab's own: it
         has seen the slide.
+    slide_steps
+        Updates by which a central model that is given goes on with that tissue before it is
+        adapted; 0 adapts it as it is (paper).
     central, adapter, synthesis, prediction
         Settings of the stages.
     """
@@ -55,6 +58,7 @@ class RunSettings:
     genes: int = 250
     patch_um: float = 112.0
     slide_tissue: bool = True
+    slide_steps: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 1:

@@ -1,6 +1,6 @@
 import pytest
 
-from c2lst.central.card import _average, _front_matter
+from c2lst.central.card import _average, _front_matter, _licence, _trainings
 
 
 @pytest.mark.parametrize(
@@ -13,8 +13,16 @@ from c2lst.central.card import _average, _front_matter
     ],
 )
 def test_the_hub_is_told_a_licence_that_it_knows(licence, lines):
-    found = [line for line in _front_matter(licence).splitlines() if line.startswith("license")]
+    found = [line for line in _front_matter([licence]).splitlines() if line.startswith("license")]
     assert found == lines
+
+
+def test_a_model_that_went_on_from_another_is_under_the_terms_of_both():
+    first = {"patches": {"source": "SPIDER", "licence": "cc-by-nc-4.0"}}
+    last = {"patches": {"source": "ours", "licence": "mit"}, "started_from": {"provenance": first}}
+    trainings = list(_trainings(last))
+    assert [t["patches"]["source"] for t in trainings] == ["ours", "SPIDER"]
+    assert "license_name: cc-by-nc-4.0-and-mit" in _front_matter([_licence(t) for t in trainings])
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,35 @@ def test_the_same_seed_trains_the_same_model(saved):
     assert pretrain().hash == saved[0].hash
 
 
+def test_a_training_goes_on_from_another_model_and_leaves_that_one_alone(saved):
+    first, before = saved[0], saved[0].hash
+    further = pretrain(start=first)
+    del first.__dict__["hash"]  # not from memory: from its weights as they are now
+    assert first.hash == before
+    assert further.provenance["started_from"]["hash"] == before
+    assert further.hash not in (before, pretrain().hash)
+    weights = [dict(model.unet.named_parameters()) for model in (first, further)]
+    # Seven more updates stay near where they started, far from a fresh start.
+    fresh = dict(pretrain().unet.named_parameters())
+    near = sum((weights[0][n] - weights[1][n]).square().sum() for n in fresh)
+    assert 0 < near < sum(w.square().sum() for w in fresh.values()) / 10
+
+
+def test_going_on_needs_patches_of_the_same_side_and_colour(saved):
+    stain = StainReference.standard()
+    with pytest.raises(InputError, match="side in µm"):
+        CentralModel.pretrain(Patches(), SETTINGS, patch_um=56.0, stain=stain, start=saved[0])
+    other = StainReference.typical(Patches().images)
+    with pytest.raises(InputError, match="another stain reference"):
+        CentralModel.pretrain(Patches(), SETTINGS, patch_um=112.0, stain=other, start=saved[0])
+
+
+def test_an_interrupted_training_is_not_mixed_with_one_of_another_start(saved, tmp_path):
+    pretrain(directory=tmp_path)
+    with pytest.raises(InputError, match="started from another model"):
+        pretrain(directory=tmp_path, start=saved[0])
+
+
 def test_an_interrupted_pretraining_ends_in_the_same_model(saved, tmp_path):
     from c2lst.central import pretraining
 

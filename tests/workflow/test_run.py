@@ -118,6 +118,15 @@ def test_a_central_model_can_be_given(whole, small_legacy, tmp_path):
     assert cards[0]["hash"] == cards[1]["hash"]
 
 
+def test_a_given_central_model_can_go_on_with_the_slide(whole, small_legacy, tmp_path):
+    central = whole / "central"
+    settings = toy_settings(tmp_path, slide_steps=2)
+    output = workflow.run(small_legacy, tmp_path / "run", settings, central=central)
+    cards = [json.loads((p / "central" / "central.json").read_text()) for p in (whole, output)]
+    assert cards[1]["hash"] != cards[0]["hash"]
+    assert cards[1]["provenance"]["started_from"]["hash"] == cards[0]["hash"]
+
+
 def test_a_folder_of_something_else_is_left_alone(small_legacy, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(InputError, match="nothing in this one was touched"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from c2lst import __version__
@@ -29,9 +30,9 @@ def model_card(model: CentralModel, *, sheet: bool = False) -> str:
     sheet
         Whether a picture of samples is beside the card.
     """
-    patches = model.provenance.get("patches", {})
+    trainings = list(_trainings(model.provenance))
     picture = f"![Samples]({SHEET})\n\nSamples, not chosen by hand.\n\n" if sheet else ""
-    return f"""{_front_matter(patches.get("licence"))}
+    return f"""{_front_matter([_licence(training) for training in trainings])}
 # A central model of H&E tissue
 
 An unconditional diffusion model of {model.size} px H&E patches of {model.patch_um:g} µm, trained by
@@ -53,7 +54,7 @@ c2lst run SLIDE -o RUN --central THIS
 
 ## Trained on
 
-{_data(patches)}
+{_data(trainings)}
 ## How
 
 {_training(model)}
@@ -76,9 +77,24 @@ Weights: SHA-256 `{model.hash}`
 """
 
 
-def _front_matter(licence: str | None) -> str:
+def _trainings(provenance: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the provenance of each training, from the last to the first that it goes back to."""
+    yield provenance
+    if "started_from" in provenance:
+        yield from _trainings(provenance["started_from"]["provenance"])
+
+
+def _licence(training: dict[str, Any]) -> str | None:
+    licence: str | None = training.get("patches", {}).get("licence")
+    return licence
+
+
+def _front_matter(licences: list[str | None]) -> str:
     lines = ["library_name: diffusers", "pipeline_tag: unconditional-image-generation"]
-    if licence:
+    known_ones = sorted({licence for licence in licences if licence})
+    if known_ones:
+        # Trained on patches of several licences, a model is under the terms of all.
+        licence = " and ".join(known_ones)
         name = re.sub(r"[^a-z0-9.]+", "-", licence.lower()).strip("-")
         known = name in _LICENCES
         lines += [f"license: {name}"] if known else ["license: other", f"license_name: {name}"]
@@ -86,15 +102,21 @@ def _front_matter(licence: str | None) -> str:
     return "\n".join(["---", *lines, "---"])
 
 
-def _data(patches: dict[str, Any]) -> str:
-    return _items(
-        {
-            "Source": patches.get("source", "unknown"),
-            "Patches": patches.get("patches", "unknown"),
-            "Licence": patches.get("licence") or "unknown: ask those who made the patches",
-            "Content, SHA-256": patches.get("content_hash"),
-        }
-    )
+def _data(trainings: list[dict[str, Any]]) -> str:
+    parts = []
+    for training in trainings:
+        patches = training.get("patches", {})
+        parts.append(
+            _items(
+                {
+                    "Source": patches.get("source", "unknown"),
+                    "Patches": patches.get("patches", "unknown"),
+                    "Licence": patches.get("licence") or "unknown: ask those who made the patches",
+                    "Content, SHA-256": patches.get("content_hash"),
+                }
+            )
+        )
+    return "\nbefore that, on\n\n".join(parts)
 
 
 def _training(model: CentralModel) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,7 @@ from c2lst.diffusion.features import TIMESTEPS, denoiser_features
 from c2lst.diffusion.noise import NoiseProcess, to_uint8
 from c2lst.diffusion.sampling import get_sampler, sample_unconditional
 from c2lst.diffusion.trainer import TrainSettings, train
-from c2lst.diffusion.unet import UNetShape, build_unet, unet_of_config
+from c2lst.diffusion.unet import UNetShape, build_unet, shape_of, unet_of_config
 from c2lst.diffusion.weights import best_device, load_weights, weights_hash
 from c2lst.errors import InputError
 from c2lst.evaluation.sheets import contact_sheet, write_png
@@ -37,6 +39,7 @@ CENTRAL_JSON = "central.json"
 STAIN_JSON = "stain_reference.json"
 WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
 LOG = "log.jsonl"
+START_JSON = "start.json"
 ON_CARD = 48
 
 
@@ -108,6 +111,7 @@ class CentralModel:
         directory: Path | None = None,
         watch: WatchSettings | None = None,
         held_out: HeldOut | None = None,
+        start: CentralModel | None = None,
     ) -> CentralModel:
         """Train a central model on H&E patches.
 
@@ -128,9 +132,24 @@ class CentralModel:
             How samples are watched during the training; by default they are not.
         held_out
             Patches of the same colour, of other slides, that those samples are compared with.
+        start
+            A central model whose training goes on, on a copy of it, such as with a laboratory's
+            own unlabelled tissue; its network and noise process are kept.
+
+        Raises
+        ------
+        InputError
+            If the patches are not of the side and the colour that ``start`` was trained on.
         """
-        torch.manual_seed(mix_seed(settings.training.seed, 1))
-        unet = build_unet(settings.shape)
+        if start is None:
+            torch.manual_seed(mix_seed(settings.training.seed, 1))
+            unet = build_unet(settings.shape)
+        else:
+            _check_continues(start, patch_um, stain)
+            unet = copy.deepcopy(start.unet)
+            settings = replace(settings, shape=shape_of(unet), process=start.process)
+        if directory is not None:
+            _bind(directory, start)
         watchers = (
             []
             if watch is None
@@ -166,6 +185,8 @@ class CentralModel:
             "final_loss": history.losses[-1],
             "watched": last_look(directory) if directory else {},
         }
+        if start is not None:
+            provenance["started_from"] = {"hash": start.hash, "provenance": start.provenance}
         return cls(unet, settings.process, patch_um, stain, provenance)
 
     def sample(
@@ -320,6 +341,37 @@ class CentralModel:
                 remedy="copy the whole folder of the central model again",
             )
         return model
+
+
+def _check_continues(start: CentralModel, patch_um: float, stain: StainReference) -> None:
+    if not math.isclose(patch_um, start.patch_um, rel_tol=0.01):
+        raise InputError(
+            "patches",
+            "side in µm is not that of the central model to start from",
+            found=f"{patch_um:g} µm",
+            expected=f"{start.patch_um:g} µm",
+        )
+    if not stain.same_as(start.stain):
+        raise InputError(
+            "patches",
+            "have another stain reference than the central model to start from",
+            remedy="bring them to that model's reference",
+        )
+
+
+def _bind(directory: Path, start: CentralModel | None) -> None:
+    """Refuse to resume a training that started from another model."""
+    path, own = directory / START_JSON, {"hash": start.hash if start else None}
+    if not path.is_file():
+        write_json(path, own)
+    elif (found := read_json(path)) != own:
+        raise InputError(
+            directory,
+            "holds an interrupted training that started from another model",
+            found=str(found.get("hash"))[:12],
+            expected=str(own["hash"])[:12],
+            remedy="give the same --from, or --resume never to start afresh",
+        )
 
 
 def _process(path: Path, values: Any) -> NoiseProcess:

@@ -50,7 +50,13 @@ def pretrain(
     watch: Annotated[
         int, typer.Option(help="How often samples are drawn and scored during the training.")
     ] = 5,
-    patch_um: Annotated[float, typer.Option(help="Side of the patches in µm.")] = 112.0,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Central model whose training goes on: folder or hub id."),
+    ] = None,
+    patch_um: Annotated[
+        float | None, typer.Option(help="Side of the patches in µm; 112, or that of --from.")
+    ] = None,
     mpp: Annotated[
         float | None,
         typer.Option(help="µm per px of the images; without it each is taken whole as a patch."),
@@ -81,14 +87,18 @@ def pretrain(
     if resume == "never":
         processes.main_first(lambda: _start_afresh(work))
     opt.refuse_finished(output, "central.json", unless=resume == "never")
-    cut: dict[str, Any] = {"size": settings.shape.size, "patch_um": patch_um, "mpp": mpp}
+    base = CentralModel.load(start) if start else None
+    size = base.size if base else settings.shape.size
+    side_um = patch_um or (base.patch_um if base else 112.0)
+    cut: dict[str, Any] = {"size": size, "patch_um": side_um, "mpp": mpp}
     patches = open_collection(collection, **cut)
-    stain = StainReference.typical(patches.some())
+    stain = base.stain if base else StainReference.typical(patches.some())
     model = CentralModel.pretrain(
         patches.recoloured(stain),
         settings,
-        patch_um=patch_um,
+        patch_um=side_um,
         stain=stain,
+        start=base,
         directory=work,
         watch=WatchSettings(times=watch) if watch else None,
         held_out=_held_out(collection, stain, cut) if watch and processes.is_main else None,

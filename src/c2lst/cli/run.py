@@ -19,7 +19,9 @@ def run(
     section: opt.SectionName = None,
     format: opt.Format = "auto",
     image: opt.Image = None,
-    central: Annotated[Path | None, typer.Option(help="Central model to use.")] = None,
+    central: Annotated[
+        str | None, typer.Option(help="Central model to use: its folder, or its id on the hub.")
+    ] = None,
     collection: Annotated[
         str | None, typer.Option(help="Collection of H&E patches to pretrain a central model on.")
     ] = None,

@@ -75,6 +75,17 @@ def build_unet(shape: UNetShape) -> UNet2DModel:
     )
 
 
+def shape_of(unet: UNet2DModel) -> UNetShape:
+    """Return the shape that :func:`build_unet` made a U-Net from."""
+    config = unet.config
+    return UNetShape(
+        int(config.sample_size),
+        tuple(config.block_out_channels),
+        int(config.layers_per_block),
+        int(config.norm_num_groups),
+    )
+
+
 def unet_of_config(path: Path) -> UNet2DModel:
     """Build the U-Net that a ``config.json`` of diffusers describes, with weights still untrained.
 

@@ -44,8 +44,8 @@ def run(
     image
         The full-resolution image, where it is not part of the source.
     central
-        A central model; without it one is pretrained on ``collection``, or on the slide's own
-        tissue outside the test spots.
+        A central model: its folder, or its id on the hub. Without it one is pretrained on
+        ``collection``, or on the slide's own tissue outside the test spots.
     collection
         A stored collection or its URL, or a folder of H&E patches.
     genes
@@ -65,13 +65,14 @@ def run(
     InputError
         If any input cannot be used, or the folder holds something else.
     """
+    from c2lst.central.hub import model_folder
     from c2lst.workflow.rundir import RunDirectory
     from c2lst.workflow.stages import RunInputs, run_stages
 
     inputs = RunInputs(
         _existing(source, "slide", parent=True),
         section,
-        None if central is None else _existing(central, "central model"),
+        None if central is None else model_folder(central, "a central model").absolute(),
         None if collection is None else _collection(collection),
         genes,
         mpp,

@@ -122,13 +122,33 @@ def fit_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Su
 def central_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
     """Load the central model, or pretrain one."""
     if inputs.central is not None:
-        model = CentralModel.load(inputs.central)
-        origin = f"loaded from {inputs.central.name}"
+        model, origin = _given(run, inputs.central, settings)
     else:
         model, origin = _pretrain(run, inputs, settings)
         run.note(f"Central model: {origin}.")
     model.save(run.path("central"))
     return {"origin": origin, "hash": model.hash, "size": model.size}
+
+
+def _given(run: RunDirectory, where: Path, settings: RunSettings) -> tuple[CentralModel, str]:
+    """Load a central model; let it go on with the slide's own tissue where that is asked for."""
+    model, origin = CentralModel.load(where), f"loaded from {where.name}"
+    if not settings.slide_steps:
+        return model, origin
+    tissue = _slide_tissue(run, settings)
+    training = dataclasses.replace(settings.central.training, steps=settings.slide_steps)
+    model = CentralModel.pretrain(
+        tissue,
+        dataclasses.replace(settings.central, training=training),
+        patch_um=model.patch_um,
+        stain=model.stain,
+        directory=run.scratch("central"),
+        start=model,
+    )
+    return model, (
+        f"{origin}, then {settings.slide_steps} updates on {len(tissue)} patches of this slide's "
+        "own tissue outside the test spots, without their genes"
+    )
 
 
 def _pretrain(
@@ -173,7 +193,7 @@ def _slide_tissue(run: RunDirectory, settings: RunSettings) -> PatchCollection:
     patches = PatchCollection.from_section_tissue(
         _section(run),
         _split(run),
-        size=settings.central.shape.size,
+        size=preprocessing.size,
         patch_um=settings.patch_um,
         stride_um=settings.patch_um / 4,
     )
