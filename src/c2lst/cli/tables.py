@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from c2lst.data.section import Section
+    from c2lst.planning import SamplingPlan
 
 
 def show_section(section: Section, directory: Path) -> None:
@@ -87,3 +88,72 @@ def show_metrics(path: Path) -> None:
             style="bold" if str(row.method).startswith("c2lst") else None,
         )
     Console().print(table)
+
+
+def show_plan(plan: SamplingPlan, given: int) -> None:
+    """Print what a plan would leave unknown, beside random choices of as many spots."""
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    low, high = np.quantile(plan.random, (0.025, 0.975))
+    chosen = f"{len(plan.design.order):,}"
+    rows = {
+        "spots to sequence": f"{chosen} in {len(plan.regions)} regions"
+        if len(plan.regions)
+        else chosen,
+        "sequenced before": f"{given:,}",
+        "how alike spots are": "from the first round" if plan.fitted else "from the H&E alone",
+        "unknown now": f"{plan.design.before:.1%}",
+        "unknown after": f"{plan.unknown:.1%}",
+        "unknown after a random choice": f"{plan.random.mean():.1%} ({low:.1%} to {high:.1%})",
+    }
+    title = "share of the slide's explainable variance"
+    table = Table(title="plan", caption=f"unknown: {title}", show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(justify="right")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def show_adapter(made: dict[str, Any], genes: int, seconds: float) -> None:
+    """Print what an adapter was trained on, how far, and what held-out spots say of it.
+
+    Parameters
+    ----------
+    made
+        Its provenance.
+    genes
+        Size of its panel.
+    seconds
+        How long its training took.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    stopped, private = made["early_stop"], made["privacy"]
+    steps = f"{made['settings']['training']['steps']:,}"
+    rows = {
+        "spots": f"{made['learnt_spots']:,} learnt from",
+        "genes": f"{genes:,}",
+        "weights": f"{made['parameters']:,}, {made['share']:.1%} of the central model's",
+        "steps": steps,
+        "held-out loss": "not looked at",
+        "time": f"{seconds // 60:.0f}:{seconds % 60:02.0f} min",
+    }
+    if stopped:
+        start, best = stopped["loss_at_start"], stopped["loss_at_best"]
+        rows["spots"] += f", {stopped['held_out_spots']:,} held out"
+        rows["steps"] = (
+            f"stopped at {stopped['stopped_at']:,} of {steps}, best at {stopped['best_step']:,}"
+        )
+        rows["held-out loss"] = f"{start:.4g} → {best:.4g} ({best / start - 1:+.1%})"
+    if private:
+        rows["privacy"] = f"ε = {private['epsilon']:g}, δ = {private['delta']:.1g}"
+    table = Table(title=f"adapter to section {made['section']}", show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table, markup=False)

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from c2lst.errors import InputError
+from c2lst.planning import plan, plan_spots
+
+
+@pytest.fixture(scope="module")
+def slide():
+    rng = np.random.default_rng(0)
+    centres = np.stack(np.meshgrid(np.arange(15), np.arange(15)), -1).reshape(-1, 2) * 100.0
+    kind = (centres[:, 0] > 700).astype(float)
+    features = np.column_stack([kind * 4, *rng.normal(size=(5, len(centres)))])
+    return centres, features
+
+
+def test_the_same_slide_gives_the_same_plan_in_any_unit_of_features(slide):
+    centres, features = slide
+    first = plan_spots(centres, features, 12)
+    again = plan_spots(centres, features * 7 + 3, 12)
+    np.testing.assert_array_equal(first.design.order, again.design.order)
+    assert first.unknown < first.random.min()
+
+
+def test_a_second_round_keeps_away_from_the_first(slide):
+    centres, features = slide
+    left = np.flatnonzero(centres[:, 0] < 500)
+    rng = np.random.default_rng(1)
+    # Expression that only place tells: a smooth field.
+    field = np.sin(centres[left] / 300) @ rng.normal(size=(2, 20))
+    later = plan_spots(centres, features, 10, given=left.tolist(), expression=field)
+    assert later.fitted
+    assert not set(later.design.order.tolist()) & set(left.tolist())
+    assert (centres[later.design.order, 0] > 500).all()
+
+
+def test_regions_are_squares_of_the_side_that_was_asked_for(slide):
+    centres, features = slide
+    found = plan_spots(centres, features, 60, shape="roi", region_um=350.0)
+    np.testing.assert_allclose(found.regions[:, 2:] - found.regions[:, :2], 350.0)
+    inside = [
+        ((centres >= box[:2]) & (centres <= box[2:])).all(axis=1).sum() for box in found.regions
+    ]
+    assert sum(inside) == len(found.design.order) <= 60
+    assert found.unknown < found.random.mean()
+
+
+def test_of_many_spots_a_random_choice_is_weighed(slide, monkeypatch):
+    monkeypatch.setattr(plan, "MOST_SPOTS", 60)
+    centres, features = slide
+    found = plan_spots(centres, features, 8, given=[200, 201])
+    assert len(set(found.design.order.tolist())) == 8
+    assert not {200, 201} & set(found.design.order.tolist())
+
+
+@pytest.mark.parametrize("budget", [0, 225, 500])
+def test_budgets_that_leave_nothing_to_choose_are_refused(slide, budget):
+    with pytest.raises(InputError, match="budget"):
+        plan_spots(*slide, budget)
+
+
+def test_a_region_must_fit_the_budget(slide):
+    with pytest.raises(InputError, match="no region fits"):
+        plan_spots(*slide, 5, shape="roi", region_um=800.0)
