@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 
 from c2lst.errors import InputError
-from c2lst.evaluation.expression import DEFAULT_METHOD, _Blocks, compare, evaluate
+from c2lst.evaluation.expression import DEFAULT_METHOD, compare, evaluate
+from c2lst.evaluation.expression.blocks import SpatialBlocks
 
 
 def predictions(
@@ -119,7 +120,7 @@ def test_intervals_contain_the_estimate_and_are_deterministic(observed):
 def test_errors_that_are_alike_nearby_widen_the_interval():
     rng = np.random.default_rng(0)
     xy = rng.uniform(0, 1000, (600, 2))
-    blocks = _Blocks.of(xy, 500, 0)
+    blocks = SpatialBlocks.of(xy, 500, 0)
     smooth = np.sin(xy[:, :1] / 150)
     mixed = rng.permutation(smooth)
     assert blocks.means(smooth).std() > 2 * blocks.means(mixed).std()
@@ -127,7 +128,7 @@ def test_errors_that_are_alike_nearby_widen_the_interval():
 
 def test_blocks_partition_the_spots_and_resamples_agree_with_brute_force():
     rng = np.random.default_rng(0)
-    blocks = _Blocks.of(rng.uniform(0, 9, (80, 2)), 20, 0)
+    blocks = SpatialBlocks.of(rng.uniform(0, 9, (80, 2)), 20, 0)
     np.testing.assert_array_equal(blocks.members.sum(axis=0), 1)
     assert 6 <= len(blocks.members) <= 36
     x, y = rng.normal(size=(80, 3)), rng.normal(size=(80, 3))

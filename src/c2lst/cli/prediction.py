@@ -91,8 +91,8 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Compare predictions with the spots that were not sequenced, beside the baselines."""
-    from c2lst.cli.tables import show_metrics
-    from c2lst.workflow.stages import write_evaluation
+    from c2lst.cli.scores import show_scores
+    from c2lst.evaluation.expression import write_evaluation
 
     write_evaluation(predictions, output, seed=seed)
-    show_metrics(output / "metrics.csv")
+    show_scores(output)

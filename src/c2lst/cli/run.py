@@ -35,7 +35,8 @@ def run(
 ) -> None:
     """Carry one slide all the way: from its files to a map and a report."""
     from c2lst import workflow
-    from c2lst.cli.tables import show_metrics, show_stages
+    from c2lst.cli.scores import show_scores
+    from c2lst.cli.tables import show_stages
     from c2lst.settings import load_settings
 
     options = {"fraction": fraction, "scheme": scheme, "seed": seed}
@@ -53,7 +54,7 @@ def run(
         command=shlex.join(["c2lst", *sys.argv[1:]]),
     )
     show_stages(path / "manifest.json")
-    show_metrics(path / "metrics.csv")
+    show_scores(path)
     tell(f"report: {path / 'report.html'}")
 
 

@@ -66,30 +66,6 @@ def _short(value: str | float) -> str:
     return value[:12] if isinstance(value, str) and len(value) == 64 else str(value)
 
 
-def show_metrics(path: Path) -> None:
-    """Print the metrics of the held-out spots, the best error first."""
-    import pandas as pd
-    from rich.console import Console
-    from rich.table import Table
-
-    from c2lst.report.wording import method_name
-
-    metrics = pd.read_csv(path).sort_values("mae", kind="stable")
-    table = Table(title="spots that were not sequenced (log1p of counts per 10,000)")
-    for name in ("method", "MAE", "95 % interval", "Pearson", "skill vs median"):
-        table.add_column(name, justify="left" if name == "method" else "right")
-    for row in metrics.itertuples():
-        table.add_row(
-            method_name(str(row.method)).label,
-            f"{row.mae:.4f}",
-            f"{row.mae_low:.4f}-{row.mae_high:.4f}",
-            f"{row.pearson:.3f}",
-            f"{row.skill:+.1%}",
-            style="bold" if str(row.method).startswith("c2lst") else None,
-        )
-    Console().print(table)
-
-
 def show_plan(plan: SamplingPlan, given: int) -> None:
     """Print what a plan would leave unknown, beside random choices of as many spots."""
     import numpy as np

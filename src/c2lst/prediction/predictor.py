@@ -128,6 +128,8 @@ class Prediction:
             layers["network_cotrained" if self.cotrained else "network_real_only"] = self.network
         layers |= methods or {}
         obs = section.adata.obs.copy()
+        # With it the counts come back from the observed values, and with them their noise.
+        obs["library_size"] = section.library_size
         parts = split.of(section) if split is not None else np.full(len(obs), "test")
         obs["split"] = pd.Categorical(parts, categories=["train", "val", "test", "buffer"])
         predictions = anndata.AnnData(

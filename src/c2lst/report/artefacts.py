@@ -73,6 +73,7 @@ class MethodScore:
     rmse: float
     pearson: Estimate
     skill: Estimate
+    explained: Estimate = Estimate(math.nan)
 
 
 @dataclass(frozen=True)
@@ -343,6 +344,9 @@ def _read_scores(path: Path) -> tuple[tuple[MethodScore, ...], tuple[str, ...]]:
             rmse=_number(path, row, "rmse"),
             pearson=_estimate(path, row, "pearson"),
             skill=_estimate(path, row, "skill"),
+            explained=_estimate(path, row, "explained_share")
+            if "explained_share" in columns
+            else Estimate(math.nan),
         )
         for row in rows
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from c2lst.evaluation.expression import DEFAULT_METHOD
-from c2lst.report.artefacts import Estimate, RunArtefacts
+from c2lst.report.artefacts import Estimate, MethodScore, RunArtefacts
 from c2lst.report.choices import share_with_neighbour
 from c2lst.report.wording import (
     FILES,
@@ -126,6 +126,7 @@ def cards(artefacts: RunArtefacts) -> list[Card]:
         Card("Genes", f"{len(artefacts.genes):,}", "predicted at every spot"),
         Card("Mean error (MAE)", number(ours.mae.value), _interval(ours.mae)),
         Card("Skill", percent(ours.skill.value, 1), _interval(ours.skill, scale=100, digits=1)),
+        *_explained(ours),
         Card("Pearson", number(ours.pearson.value), _interval(ours.pearson)),
     ]
     covered = coverage(artefacts)
@@ -134,6 +135,15 @@ def cards(artefacts: RunArtefacts) -> list[Card]:
             Card("Coverage", percent(covered), "of held-out values lie in their 90 % interval")
         )
     return found
+
+
+def _explained(ours: MethodScore) -> list[Card]:
+    """Tell the share of what can be explained at all; the rest is the noise of counting."""
+    share = ours.explained
+    if not math.isfinite(share.value):
+        return []
+    detail = f"of what counting noise leaves to explain; {_interval(share, scale=100, digits=1)}"
+    return [Card("Explained share", percent(share.value, 1), detail)]
 
 
 def _interval(estimate: Estimate, scale: float = 1, digits: int = 3) -> str:

@@ -61,6 +61,8 @@ FILES: Mapping[str, str] = {
     "opens in scanpy and squidpy)",
     "metrics.csv": "One row per method: error, correlation and skill with 95 % intervals",
     "gene_metrics.csv": "The same, gene by gene",
+    "coverage.csv": "Whether the 90 % intervals hold what they promise, near and far from sampled "
+    "spots",
     "comparisons.csv": "Paired differences in error between methods",
     "section": "The section as read: counts, spot patches and metadata (HEST layout)",
     "split.json": "Which spots were sampled, held out or left as a buffer",

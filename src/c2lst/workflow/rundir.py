@@ -36,7 +36,7 @@ STAGES = (
 ARTEFACTS = (
     *("section", "split", "preprocessing", "central", "adapter", "synthetic"),
     *("predictor", "predictor_real_only", "predictions", "metrics", "gene_metrics"),
-    *("comparisons", "report", "manifest"),
+    *("comparisons", "coverage", "report", "manifest"),
 )
 PARTIAL_NAMES = tuple(f".{name}." for name in ARTEFACTS)
 

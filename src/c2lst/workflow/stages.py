@@ -10,19 +10,18 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from c2lst import __version__
 from c2lst.central import CentralModel
 from c2lst.data.collections import PatchCollection, open_collection
-from c2lst.data.layout import read_h5ad
 from c2lst.data.preprocessing import Preprocessing
 from c2lst.data.readers import read
 from c2lst.data.section import Section
 from c2lst.data.split import SpotSplit
 from c2lst.data.stain import StainNormaliser
 from c2lst.data.synthetic import SyntheticPairs
-from c2lst.evaluation.expression import DEFAULT_METHOD, compare, evaluate
+from c2lst.evaluation.expression import DEFAULT_METHOD, write_evaluation
 from c2lst.local import LocalModel
 from c2lst.prediction.predictor import ExpressionPredictor, baseline_layers
 from c2lst.progress import logger
@@ -30,9 +29,6 @@ from c2lst.report import write_report
 from c2lst.settings import RunSettings
 from c2lst.storage import whole_file
 from c2lst.workflow.rundir import RunDirectory
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -285,31 +281,6 @@ def evaluate_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) 
     metrics = write_evaluation(run.path("predictions.h5ad"), run.root, seed=settings.seed)
     default = metrics.loc[metrics["method"] == DEFAULT_METHOD].iloc[0]
     return {"methods": len(metrics), "mae": default["mae"], "pearson": default["pearson"]}
-
-
-def write_evaluation(predictions: Path, directory: Path, *, seed: int = 0) -> pd.DataFrame:
-    """Score a predictions file into ``metrics.csv``, ``gene_metrics.csv``, ``comparisons.csv``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The metrics, one row per method.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read or holds no held-out spot.
-    """
-    table = read_h5ad(predictions)
-    metrics, genes = evaluate(table, seed=seed)
-    for name, rows in (
-        ("metrics", metrics),
-        ("gene_metrics", genes),
-        ("comparisons", compare(table, seed=seed)),
-    ):
-        with whole_file(directory / f"{name}.csv") as partial:
-            rows.to_csv(partial, index=False, float_format="%.6g")
-    return metrics
 
 
 def report_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:

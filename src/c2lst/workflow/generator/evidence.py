@@ -1,0 +1,187 @@
+"""What a generator is judged by: patches drawn for genes and for controls, and real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from c2lst.errors import InputError
+from c2lst.evaluation.conditioning import SHUFFLED, SYNTHETIC, UNCONDITIONAL, partners
+from c2lst.evaluation.reader import blocks_of
+from c2lst.progress import logger
+
+if TYPE_CHECKING:
+    from c2lst.data.section import Section
+    from c2lst.data.split import SpotSplit
+    from c2lst.local import LocalModel
+
+TRAINING, HELD_OUT = "training", "held_out"
+NUCLEI_AND_STAINS = "nuclei and stains"
+_BLOCK_PATCHES = 4
+
+
+@dataclass(frozen=True)
+class GeneratorSettings:
+    """How a generator is judged.
+
+    Parameters
+    ----------
+    per_spot
+        Images of each arm per training spot.
+    guidance, sampler
+        As in :class:`~c2lst.local.SynthesisSettings`.
+    encoder
+        Whose features are compared (:data:`c2lst.evaluation.encoders.ENCODERS`).
+    seed
+        Of noise, shuffling, clusters and resamplings.
+    """
+
+    per_spot: int = 4
+    guidance: float = 3.0
+    sampler: str = "fast"
+    encoder: str = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a generator is judged by.
+
+    Attributes
+    ----------
+    training, held_out
+        Real spots that the adapter learnt from, and spots that it never saw.
+    scaled, held_out_scaled
+        Their scaled expression, ``(n, G)`` and ``(k, G)``.
+    genes
+        Names of the G genes.
+    rows
+        int ``(m,)``: the training spot that each synthetic patch stands for.
+    images
+        uint8 patches of ``training``, ``held_out`` and of each of the arms.
+    looks
+        What is read of a patch: first the features of the encoder, then nuclei and stains; each
+        ``(patches, d)`` under the keys of ``images``.
+    patch_um
+        Side of a patch in µm.
+    seed
+        Of what follows.
+    """
+
+    training: Section
+    held_out: Section
+    scaled: np.ndarray
+    held_out_scaled: np.ndarray
+    genes: tuple[str, ...]
+    rows: np.ndarray
+    images: dict[str, Any]
+    looks: dict[str, dict[str, np.ndarray]]
+    patch_um: float
+    seed: int
+
+    @property
+    def blocks(self) -> np.ndarray:
+        """Number of the spatial block of each held-out spot."""
+        return blocks_of(self.held_out.centres_um, _BLOCK_PATCHES * self.patch_um)
+
+
+def gather(
+    local: LocalModel,
+    section: Section,
+    split: SpotSplit,
+    settings: GeneratorSettings,
+    *,
+    held_out: Section | None = None,
+    directory: Path | None = None,
+) -> Evidence:
+    """Draw the synthetic patches and describe them and the real ones."""
+    fitted = local.preprocessing
+    training = split.training(section)
+    if held_out is not None and held_out.content_hash == section.content_hash:
+        raise InputError(
+            "held-out section",
+            "is the adapter's own",
+            remedy="leave --held-out out: its test spots are held out by default",
+        )
+    unseen = split.part(section, "test") if held_out is None else held_out
+    for_unseen = fitted if held_out is None else fitted.for_section(held_out)
+    logger.info(
+        "evaluate: %d spots of %s that the generator never saw train the readers; they are used "
+        "for this evaluation only",
+        len(unseen),
+        unseen.name,
+    )
+    images: dict[str, Any] = {
+        TRAINING: fitted.images(training),
+        HELD_OUT: for_unseen.images(unseen),
+        **_arms(local, training, settings, directory),
+    }
+    return Evidence(
+        training=training,
+        held_out=unseen,
+        scaled=fitted.expression(training),
+        held_out_scaled=for_unseen.expression(unseen),
+        genes=tuple(fitted.panel.genes),
+        rows=np.repeat(np.arange(len(training)), settings.per_spot),
+        images=images,
+        looks=_looks(images, local, settings.encoder),
+        patch_um=local.central.patch_um,
+        seed=settings.seed,
+    )
+
+
+def _arms(
+    local: LocalModel, training: Section, settings: GeneratorSettings, directory: Path | None
+) -> dict[str, Any]:
+    """Draw patches for the spots' genes, for other spots' genes and for none, from one noise."""
+    from c2lst.local import SynthesisSettings
+    from c2lst.local.profiles import draw_profiles
+
+    true = SynthesisSettings(
+        per_spot=settings.per_spot,
+        guidance=settings.guidance,
+        sampler=settings.sampler,
+        seed=settings.seed,
+    )
+    own = draw_profiles(training, local.preprocessing, per_spot=settings.per_spot)
+    partner = np.repeat(partners(len(training), settings.seed), settings.per_spot)
+    others = replace(
+        own,
+        scaled=local.preprocessing.expression(training)[partner],
+        sources=training.barcodes[partner],
+        library_size=training.library_size[partner],
+    )
+    wanted = {
+        SYNTHETIC: (own, true),
+        SHUFFLED: (others, true),
+        UNCONDITIONAL: (own, replace(true, guidance=0.0)),
+    }
+    drawn = {}
+    for arm, (profiles, how) in wanted.items():
+        logger.info("evaluate: %d %s patches", len(profiles), arm)
+        place = None if directory is None else directory / arm
+        drawn[arm] = local.synthesize_profiles(profiles, how, directory=place).images
+    return drawn
+
+
+def _looks(
+    images: dict[str, Any], local: LocalModel, encoder_name: str
+) -> dict[str, dict[str, np.ndarray]]:
+    from c2lst.evaluation.appearance import measure, nuclear_threshold
+    from c2lst.evaluation.encoders import get_encoder
+
+    encoder = get_encoder(encoder_name)
+    side, stain = local.central.patch_um, local.preprocessing.stain
+    threshold = nuclear_threshold(images[HELD_OUT], side, stain=stain)
+
+    def measured(patches: np.ndarray) -> np.ndarray:
+        values = measure(patches, side, stain=stain, threshold=threshold)
+        return np.column_stack(list(values.values()))
+
+    return {
+        encoder.label: {key: encoder.encode(patches) for key, patches in images.items()},
+        NUCLEI_AND_STAINS: {key: measured(patches) for key, patches in images.items()},
+    }
