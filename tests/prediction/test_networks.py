@@ -35,11 +35,33 @@ def test_small_patches_are_not_crushed(size, least):
     assert network.backbone(images).last_hidden_state.shape[-1] >= least
 
 
-def test_the_paper_s_network_has_the_paper_s_layout():
-    network = build_network("resnet-50", 250, 224)
-    assert network.head.in_features == 2048
+@pytest.mark.parametrize(
+    ("kind", "width", "millions"),
+    [
+        ("resnet-10", 512, 4.906),
+        ("resnet-18", 512, 11.18),
+        ("resnet-50", 2048, 23.51),
+        # Huang et al. (2017): 7.98 M with the 1,000 classes of ImageNet, 1.025 M of them its head.
+        ("densenet-121", 1024, 6.954),
+    ],
+)
+def test_published_networks_have_their_published_size(kind, width, millions):
+    network = build_network(kind, 250, 224)
+    assert network.head.in_features == width
     count = sum(p.numel() for p in network.backbone.parameters())
-    assert count == pytest.approx(23.5e6, rel=0.01)
+    assert count == pytest.approx(1e6 * millions, rel=1e-3)
+
+
+def test_a_dense_network_keeps_what_came_in_and_halves_between_blocks():
+    network = build_network("densenet-121", 3, 96).eval()
+    layer = network.backbone.layers[4]
+    maps = torch.randn(1, 64, 6, 6)
+    assert layer(maps).shape == (1, 96, 6, 6)
+    torch.testing.assert_close(layer(maps)[:, :64], maps)
+    images = to_unit(torch.from_numpy(patches(1, 96)))
+    assert network.backbone(images).last_hidden_state.shape == (1, 1024, 3, 3)
+    small = build_network("densenet-121", 3, 32).eval()
+    assert small.backbone(images[..., :32, :32]).last_hidden_state.shape[-1] == 2
 
 
 def test_prediction_does_not_depend_on_orientation_or_batch():

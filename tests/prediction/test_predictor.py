@@ -9,6 +9,7 @@ from c2lst.data.preprocessing import Preprocessing
 from c2lst.data.split import SpotSplit
 from c2lst.errors import InputError
 from c2lst.evaluation.expression import DEFAULT_METHOD, evaluate
+from c2lst.prediction.baselines import baselines_for
 from c2lst.prediction.predictor import (
     ExpressionPredictor,
     PredictorSettings,
@@ -104,7 +105,7 @@ def test_predictions_file(prediction, section, split, preprocessing, tmp_path):
     read = anndata.read_h5ad(tmp_path / "predictions.h5ad")
     assert set(read.layers) == {
         "predicted", "observed", "lower", "upper", "network_cotrained",
-        "baseline_train_median", "baseline_train_mean", "baseline_knn", "baseline_kriging",
+        *(f"baseline_{name}" for name in baselines_for(features=False)),
     }  # fmt: skip
     assert read.X.dtype == np.float32
     np.testing.assert_array_equal(read.X, read.layers["predicted"])

@@ -1,4 +1,4 @@
-"""Networks that read expression off a patch: residual networks with a linear head."""
+"""Networks that read expression off a patch: residual or dense, with a linear head."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from c2lst.errors import InputError
+from c2lst.prediction.densenet import DenseNet
 
 ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
     "resnet-tiny": {
@@ -17,6 +18,12 @@ ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
         "embedding_size": 32,
         "hidden_sizes": (32, 64, 128),
         "depths": (1, 1, 1),
+    },
+    "resnet-10": {
+        "layer_type": "basic",
+        "embedding_size": 64,
+        "hidden_sizes": (64, 128, 256, 512),
+        "depths": (1, 1, 1, 1),
     },
     "resnet-18": {
         "layer_type": "basic",
@@ -30,8 +37,12 @@ ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
         "hidden_sizes": (256, 512, 1024, 2048),
         "depths": (3, 4, 6, 3),
     },
+    "densenet-121": {"growth": 32, "depths": (6, 12, 24, 16), "stem": 64},
 }
-"""Layouts by name: ``resnet-50`` is C2L-ST's, ``resnet-tiny`` is ours, for 32-64 px on a CPU."""
+"""Layouts by name: ``resnet-50`` is C2L-ST's, ``densenet-121`` ST-Net's (He et al., 2020).
+
+``resnet-tiny`` is ours, for 32-64 px on a CPU; ``resnet-10`` has one block a stage.
+"""
 
 POOLED_STEM_FROM = 96
 """Smallest patch (px) whose stem pools: below, it would leave one or two px to the last blocks."""
@@ -46,7 +57,7 @@ _PIXEL_STD = (0.2, 0.2, 0.2)
 
 
 class PatchRegressor(nn.Module):
-    """Global features of a residual network, mapped linearly to standardised genes.
+    """Global features of a backbone, mapped linearly to standardised genes.
 
     Make it with :func:`build_network`.
     """
@@ -93,8 +104,6 @@ def build_network(kind: str, n_genes: int, size: int) -> PatchRegressor:
     InputError
         If the name is unknown, or the patches are too small.
     """
-    from transformers import ResNetConfig, ResNetModel
-
     if kind not in ARCHITECTURES:
         raise InputError(
             "network", "unknown kind", found=repr(kind), expected=", ".join(ARCHITECTURES)
@@ -106,9 +115,14 @@ def build_network(kind: str, n_genes: int, size: int) -> PatchRegressor:
             found=(n_genes, size),
             expected="at least 1 gene and 16 px",
         )
-    layout = ARCHITECTURES[kind]
+    layout, pooled_stem = ARCHITECTURES[kind], size >= POOLED_STEM_FROM
+    if "growth" in layout:
+        dense = DenseNet(**layout, pooled_stem=pooled_stem)
+        return PatchRegressor(dense, dense.width, n_genes)
+    from transformers import ResNetConfig, ResNetModel
+
     backbone = ResNetModel(ResNetConfig(**layout))
-    if size < POOLED_STEM_FROM:
+    if not pooled_stem:
         backbone.embedder.pooler = nn.Identity()
     return PatchRegressor(backbone, layout["hidden_sizes"][-1], n_genes)
 

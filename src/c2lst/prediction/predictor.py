@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from c2lst.errors import InputError
-from c2lst.prediction.baselines import BASELINES
+from c2lst.prediction.baselines import baselines_for
 from c2lst.prediction.cotraining import CotrainingSettings, CrossFittedNetwork
 from c2lst.prediction.kernels import Reduction
 from c2lst.prediction.place import AdditiveGaussianProcess
@@ -151,17 +151,29 @@ class Prediction:
 
 
 def baseline_layers(
-    section: Section, split: SpotSplit, preprocessing: Preprocessing
+    section: Section,
+    split: SpotSplit,
+    preprocessing: Preprocessing,
+    features: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Predict all spots by every baseline: ``baseline_<name>`` to (n, G), float32.
 
     Unlike a :class:`Prediction`, a training spot is predicted with its own value known.
+
+    Parameters
+    ----------
+    features
+        Gene-free image features (n, d) of all spots from a frozen encoder; without them, the
+        baselines that look at images are left out.
     """
     train = section.indices_of(split.train)
     observed, xy = preprocessing.lognorm(section), section.centres_um
+    seen = None if features is None else features[train]
     return {
-        f"baseline_{name}": baseline(xy[train], observed[train], xy).astype(np.float32)
-        for name, baseline in BASELINES.items()
+        f"baseline_{name}": baseline(xy[train], observed[train], xy, seen, features).astype(
+            np.float32
+        )
+        for name, baseline in baselines_for(features=features is not None).items()
     }
 
 
