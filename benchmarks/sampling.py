@@ -22,8 +22,9 @@ from training import WIDTHS
 from versus import Peer, ratio
 
 from c2lst.central import CentralModel
+from c2lst.diffusion.guidance import guided
 from c2lst.diffusion.noise import NoiseProcess
-from c2lst.diffusion.sampling import SAMPLERS, Sampler, guided, sample
+from c2lst.diffusion.sampling import SAMPLERS, Sampler, sample
 from c2lst.diffusion.unet import UNetShape, build_unet
 from c2lst.evaluation.distribution import kernel_distance
 from c2lst.evaluation.encoders import ENCODERS, get_encoder

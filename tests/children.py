@@ -44,7 +44,7 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_in(directory, settings, point, calls):
+def die_in(directory, settings, point, calls, stopping=None):
     """Train until ``point`` is reached for the ``calls``-th time, and be killed there."""
     left = iter(range(calls, -1, -1))
 
@@ -76,7 +76,7 @@ def die_in(directory, settings, point, calls):
                 child.unlink()
 
         shutil.rmtree = dying(shutil.rmtree, some)
-    train(network(), loss, Numbers(), settings, directory=directory)
+    train(network(), loss, Numbers(), settings, directory=directory, stopping=stopping)
 
 
 def train_together(function, count, *arguments, **options):
@@ -104,7 +104,7 @@ def _join(function, rank, count, port, arguments, options):
     function(rank, *arguments, **options)
 
 
-def train_and_save(rank, folder, settings, samples=13, most=None):
+def train_and_save(rank, folder, settings, samples=13, most=None, stopping=None):
     """Train in ``folder``; save the weights that a process ends with, and what it was given.
 
     Process r has memory for ``most[r]`` samples.
@@ -120,7 +120,7 @@ def train_and_save(rank, folder, settings, samples=13, most=None):
     source, model = Numbers(samples), plain_network()
     if rank:
         torch.nn.init.ones_(model[0].weight)  # the main process's weights are what counts
-    history = train(model, loss, source, settings, directory=folder)
+    history = train(model, loss, source, settings, directory=folder, stopping=stopping)
     safetensors.torch.save_file(model.state_dict(), folder / f"weights-{rank}.safetensors")
     write_json(folder / f"told-{rank}.json", {"losses": history.losses, "fetched": source.fetched})
 

@@ -11,6 +11,7 @@ from toy import TOML
 runner = CliRunner()
 VERBS = [
     *("run", "fetch", "simulate", "ingest", "split", "collect", "pretrain", "sample"),
+    *("plan", "sweep", "drop-genes", "evaluate-generator", "export"),
     *("publish", "adapt", "synthesize", "train", "predict", "evaluate", "report", "doctor"),
 ]
 

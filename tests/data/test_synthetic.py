@@ -29,12 +29,16 @@ def pairs():
         provenance={"adapter": "abc", "settings": {"policy": "real"}},
         genes=tuple("ABCDE"),
         patch_um=112.0,
+        counts=rng.uniform(0, 40, (M, G)),
     )
 
 
 def _equal(a, b):
-    for field in ("images", "scaled", "lognorm", "source_barcodes", "seeds"):
+    for field in ("images", "source_barcodes", "seeds"):
         assert np.array_equal(getattr(a, field), getattr(b, field)), field
+    for field in ("scaled", "lognorm", "counts"):
+        one, other = getattr(a, field), getattr(b, field)
+        assert one is other or np.array_equal(one, other, equal_nan=True), field
     assert (a.guidance_scale, a.sampler, a.genes, a.patch_um) == (
         b.guidance_scale, b.sampler, b.genes, b.patch_um,
     )  # fmt: skip
@@ -72,8 +76,47 @@ def test_the_contract_needs_neither_genes_nor_width(tmp_path):
     _equal(SyntheticPairs.load(tmp_path / "out"), pairs)
 
 
+def test_genes_that_were_not_measured_survive_the_disk(pairs, tmp_path):
+    unknown = {name: getattr(pairs, name).copy() for name in ("scaled", "lognorm", "counts")}
+    for values in unknown.values():
+        values[3:5, 2] = np.nan
+    some = dataclasses.replace(pairs, **unknown)
+    some.save(tmp_path / "out", "C3")
+    _equal(SyntheticPairs.load(tmp_path / "out"), some)
+
+
+def test_expression_is_written_in_three_forms(pairs, tmp_path):
+    pairs.save(tmp_path / "out", "C3")
+    adata = anndata.read_h5ad(tmp_path / "out/st/C3_synthetic.h5ad")
+    forms = {"lognorm": adata.X, "scaled": adata.layers["scaled"], "counts": adata.layers["counts"]}
+    for form, found in forms.items():
+        assert np.array_equal(found, getattr(pairs, form)), form
+
+
+class _OnDisk:
+    """Images that are there only while their batch is read."""
+
+    dtype, ndim = np.dtype(np.uint8), 4
+
+    def __init__(self, images):
+        self.images, self.shape = images, images.shape
+
+    def __len__(self):
+        return len(self.images)
+
+    def batches(self):
+        for rows in (np.array([5, 3]), np.array([0, 1, 2, 4, *range(6, M)])):
+            yield rows, self.images[rows]
+
+
+def test_images_are_written_as_they_are_read(pairs, tmp_path):
+    dataclasses.replace(pairs, images=_OnDisk(pairs.images)).save(tmp_path / "out", "C3")
+    _equal(SyntheticPairs.load(tmp_path / "out"), pairs)
+
+
 def test_a_subset_keeps_rows_together(pairs):
     part = pairs.subset(np.array([7, 0]))
+    assert np.array_equal(part.counts, pairs.counts[[7, 0]])
     assert part.seeds.tolist() == pairs.seeds[[7, 0]].tolist()
     assert np.array_equal(part.images, pairs.images[[7, 0]])
     assert len(part) == 2 and part.size == 16
@@ -102,6 +145,9 @@ def test_no_pairs_survive_the_disk_too(pairs, tmp_path):
         {"images": np.zeros((M, 16, 16, 3))},
         {"images": np.zeros((M, 16, 12, 3), np.uint8)},
         {"scaled": np.full((M, G), np.nan)},
+        {"lognorm": np.full((M, G), np.nan)},
+        {"scaled": np.full((M, G), np.inf)},
+        {"counts": np.zeros((M, G + 1))},
     ],
 )
 def test_parts_that_do_not_fit_are_refused(pairs, change):

@@ -6,7 +6,13 @@ import torch
 
 from c2lst.diffusion.draws import mix_seed
 from c2lst.diffusion.noise import NoiseProcess
-from c2lst.diffusion.sampling import SAMPLERS, get_sampler, guided, noise_levels, sample
+from c2lst.diffusion.sampling import (
+    SAMPLERS,
+    get_sampler,
+    noise_levels,
+    sample,
+    sample_batches,
+)
 from c2lst.errors import InputError
 
 # Colours that go together, as those of two stains do.
@@ -116,36 +122,20 @@ def test_images_of_two_processes_are_those_of_one():
     torch.testing.assert_close(shared, images(seeds), atol=1e-6, rtol=0)
 
 
-def test_an_interrupted_request_continues_where_it_stopped(tmp_path):
+def test_batches_come_as_they_are_drawn():
     process = NoiseProcess(prediction="v_prediction")
-    denoise = gaussian_denoiser(process)
-    asked = []
+    denoise, asked = gaussian_denoiser(process), []
 
-    def dying(noisy, timestep, chosen):
-        asked.append(chosen.start)
-        if chosen.start >= 4:
-            raise KeyboardInterrupt
+    def noting(noisy, timestep, chosen):
+        asked.append(chosen)
         return denoise(noisy, timestep, chosen)
 
-    arguments = (list(range(6)), (3, 4, 4), process, SAMPLERS["fast"])
-    with pytest.raises(KeyboardInterrupt):
-        sample(dying, *arguments, batch_size=2, directory=tmp_path)
-    asked.clear()
-
-    def counting(noisy, timestep, chosen):
-        asked.append(chosen.start)
-        return denoise(noisy, timestep, chosen)
-
-    resumed = sample(counting, *arguments, batch_size=2, directory=tmp_path)
-    assert set(asked) == {4}
-    assert torch.equal(resumed, sample(denoise, *arguments, batch_size=2))
-
-
-def test_guidance_algebra():
-    conditional, null = torch.tensor([3.0]), torch.tensor([1.0])
-    assert guided(conditional, null, 0) == null
-    assert guided(conditional, null, 1) == conditional
-    assert guided(conditional, null, 3) == torch.tensor([7.0])
+    arguments = (list(range(5)), (3, 4, 4), process, SAMPLERS["fast"])
+    drawn = sample_batches(noting, *arguments, batch_size=2)
+    chosen, images = next(drawn)
+    assert chosen == slice(0, 2) and set(map(str, asked)) == {str(chosen)}
+    rest = [images for _, images in drawn]
+    assert torch.equal(torch.cat([images, *rest]), sample(denoise, *arguments, batch_size=2))
 
 
 def test_an_unknown_sampler_is_refused():

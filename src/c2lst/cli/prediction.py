@@ -67,6 +67,7 @@ def predict(
     from c2lst.central import CentralModel
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
+    from c2lst.evaluation.encoders import get_encoder
     from c2lst.prediction.predictor import ExpressionPredictor, baseline_layers
     from c2lst.storage import whole_file
 
@@ -76,9 +77,11 @@ def predict(
         SpotSplit.load(split_file),
     )
     preprocessing = model.preprocessing
-    features = {"central": CentralModel.load(central).encode(preprocessing.images(slide))}
+    images = preprocessing.images(slide)
+    features = {"central": CentralModel.load(central).encode(images)}
+    baselines = baseline_layers(slide, spots, preprocessing, get_encoder().encode(images))
     predictions = model.predict(slide, features=features).to_anndata(
-        slide, preprocessing, spots, methods=baseline_layers(slide, spots, preprocessing)
+        slide, preprocessing, spots, methods=baselines
     )
     with whole_file(output) as partial:
         predictions.write_h5ad(partial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from c2lst.storage import read_json, write_json
 FORMAT = 1
 SUFFIX = "_synthetic"
 _SCALED = "scaled"
-
+_COUNTS = "counts"
 
 PARENT_SEPARATOR = "+"
 """Between the barcodes of a pair whose profile lies between two spots', in ``source_barcodes``."""
@@ -38,9 +38,10 @@ class SyntheticPairs:
     Parameters
     ----------
     images
-        uint8 (m, S, S, 3).
+        uint8 (m, S, S, 3), in memory or read when they are asked for.
     scaled, lognorm
-        The profiles, float32 (m, G): standardised, and log1p of normalised counts.
+        The profiles, float32 (m, G): standardised, and log1p of normalised counts; NaN for a gene
+        that was not measured.
     source_barcodes
         Training spot behind each profile, str (m,); ``A+B`` for one between two spots.
     seeds
@@ -53,9 +54,12 @@ class SyntheticPairs:
         Names of the G genes; ``provenance["genes"]``, or numbers, by default.
     patch_um
         Width of a patch in µm; ``provenance["patch_um"]`` by default, or unknown.
+    counts
+        The profiles as counts expected at the depth of their spots, float32 (m, G), not rounded;
+        where they are known.
     """
 
-    images: np.ndarray
+    images: Any
     scaled: np.ndarray
     lognorm: np.ndarray
     source_barcodes: np.ndarray
@@ -65,6 +69,7 @@ class SyntheticPairs:
     provenance: dict[str, Any] = field(default_factory=dict)
     genes: tuple[str, ...] = ()
     patch_um: float | None = None
+    counts: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         def assign(name: str, value: object) -> None:
@@ -79,6 +84,8 @@ class SyntheticPairs:
         assign("genes", tuple(genes))
         if self.patch_um is None and self.provenance.get("patch_um") is not None:
             assign("patch_um", float(self.provenance["patch_um"]))
+        if self.counts is not None:
+            assign("counts", np.asarray(self.counts, dtype=np.float32))
         self._check()
 
     def _check(self) -> None:
@@ -90,9 +97,9 @@ class SyntheticPairs:
             "lognorm": (count, width),
             "source_barcodes": (count,),
             "seeds": (count,),
-        }
+        } | ({} if self.counts is None else {"counts": (count, width)})
         for name, shape in expected.items():
-            found = getattr(self, name).shape
+            found = tuple(getattr(self, name).shape)
             if found != shape:
                 raise InputError(
                     "synthetic pairs", f"{name} has the wrong shape", found=found, expected=shape
@@ -101,7 +108,9 @@ class SyntheticPairs:
             raise InputError(
                 "synthetic pairs", "images are not 8-bit", found=self.images.dtype, expected="uint8"
             )
-        if not (np.isfinite(self.scaled).all() and np.isfinite(self.lognorm).all()):
+        known = ~np.isnan(self.scaled)
+        finite = np.isfinite(self.scaled) & np.isfinite(self.lognorm)
+        if not (finite == known).all() or not known.any(axis=1).all():
             raise InputError("synthetic pairs", "a profile is not finite")
 
     def __len__(self) -> int:
@@ -114,24 +123,21 @@ class SyntheticPairs:
 
     def subset(self, indices: np.ndarray) -> SyntheticPairs:
         """Return the pairs of ``indices``, in that order."""
-        return SyntheticPairs(
-            self.images[indices],
-            self.scaled[indices],
-            self.lognorm[indices],
-            self.source_barcodes[indices],
-            self.seeds[indices],
-            self.guidance_scale,
-            self.sampler,
-            self.provenance,
-            self.genes,
-            self.patch_um,
+        return replace(
+            self,
+            images=self.images[indices],
+            scaled=self.scaled[indices],
+            lognorm=self.lognorm[indices],
+            source_barcodes=self.source_barcodes[indices],
+            seeds=self.seeds[indices],
+            counts=None if self.counts is None else self.counts[indices],
         )
 
     def save(self, directory: str | Path, name: str) -> None:
         """Write ``patches/{name}_synthetic.h5``, ``st/{name}_synthetic.h5ad`` and metadata.
 
-        The h5ad holds log1p values in ``X`` and standardised values in ``layers["scaled"]``;
-        its rows are those of the patch file.
+        The h5ad holds log1p values in ``X``, standardised values in ``layers["scaled"]`` and
+        expected counts in ``layers["counts"]``; its rows are those of the patch file.
 
         Raises
         ------
@@ -202,6 +208,7 @@ class SyntheticPairs:
                 dict(about["provenance"]),
                 tuple(adata.var_names),
                 about["patch_um"],
+                adata.layers.get(_COUNTS),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(metadata, f"describes no synthetic pairs ({error!r})") from error
@@ -225,6 +232,8 @@ class SyntheticPairs:
         )
         adata = anndata.AnnData(X=self.lognorm, obs=obs, var=pd.DataFrame(index=list(self.genes)))
         adata.layers[_SCALED] = self.scaled
+        if self.counts is not None:
+            adata.layers[_COUNTS] = self.counts
         adata.uns["c2lst"] = {
             "X": "log1p of normalised counts",
             "provenance": json.dumps(self.provenance, default=str),

@@ -27,12 +27,18 @@ TENSORS, STATE = "state.safetensors", "state.json"
 
 @dataclass
 class TrainHistory:
-    """What happened: mean loss over each stretch of steps, and updates that were skipped."""
+    """What happened: mean loss over each stretch of steps, and updates that were skipped.
+
+    Where a training may stop early, also the steps at which held-out samples were looked at
+    (``checked``), and their mean loss (``held_out``).
+    """
 
     steps: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     pending: list[float] = field(default_factory=list)
     skipped: int = 0
+    checked: list[int] = field(default_factory=list)
+    held_out: list[float] = field(default_factory=list)
 
     def add(self, step: int, loss: float, *, close: bool) -> None:
         """Take the loss of a step in; ``close`` ends the stretch."""
@@ -41,6 +47,11 @@ class TrainHistory:
         else:
             self.skipped += 1
         if close:
+            self.close(step)
+
+    def close(self, step: int) -> None:
+        """End the stretch at ``step``, if it has not ended there."""
+        if step not in self.steps[-1:]:
             self.steps.append(step)
             self.losses.append(float(np.mean(self.pending)) if self.pending else math.nan)
             self.pending = []
@@ -60,6 +71,8 @@ class Checkpoint:
         Of the model, by name; ``weights`` are those that train.
     averages, optimizer, history
         Of the run.
+    best
+        Weights that were best for held-out samples, by name; empty where none are kept.
     numbers
         What else it goes by, such as the micro-batch that was found.
     """
@@ -69,6 +82,7 @@ class Checkpoint:
     weights: dict[str, torch.nn.Parameter]
     buffers: dict[str, Tensor]
     averages: Averages
+    best: dict[str, Tensor]
     optimizer: torch.optim.Optimizer
     history: TrainHistory
     numbers: dict[str, float]
@@ -79,6 +93,7 @@ class Checkpoint:
         named |= {f"buffer/{n}": b for n, b in self.buffers.items()}
         for average, shadow in self.averages.shadows.items():
             named |= {f"average/{average}/{n}": s for n, s in shadow.items()}
+        named |= {f"best/{n}": b for n, b in self.best.items()}
         for name, parameter in self.weights.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 named[f"optimizer/{key}/{name}"] = torch.as_tensor(value)
@@ -214,7 +229,7 @@ def needed_bytes(checkpoint: Checkpoint, snapshots: int) -> int:
 
     averages = sum(size(shadow) for shadow in checkpoint.averages.shadows.values())
     # With the weights go AdamW's two moments. One checkpoint is written before another goes.
-    one = 3 * size(checkpoint.weights) + averages + size(checkpoint.buffers)
+    one = 3 * size(checkpoint.weights) + averages + size(checkpoint.best) + size(checkpoint.buffers)
     return (KEEP + 1) * one + snapshots * size(checkpoint.weights)
 
 

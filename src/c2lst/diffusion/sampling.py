@@ -1,22 +1,19 @@
-"""Drawing images from a denoiser: sampler presets, classifier-free guidance, per-image seeds."""
+"""Drawing images from a denoiser: sampler presets and per-image seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from c2lst.diffusion.draws import mix_seed, seeded_normal
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.errors import InputError
 from c2lst.progress import progress_bar
-from c2lst.storage import whole_file
 
 RHO = 7.0
 COARSEST = 20.0
@@ -96,16 +93,49 @@ def get_sampler(name: str) -> Sampler:
     return SAMPLERS[name]
 
 
-def guided(conditional: Tensor, null: Tensor, scale: float) -> Tensor:
-    """Combine both branches: null + s·(conditional - null).
-
-    Classifier-free guidance as printed in the paper's method; 1 is the conditional model, 0 the
-    null model. Being linear, it is the same for noise and for velocity prediction.
-    """
-    return null + scale * (conditional - null)
-
-
 @torch.no_grad()
+def sample_batches(
+    denoise: Denoiser,
+    seeds: Sequence[int],
+    shape: tuple[int, int, int],
+    process: NoiseProcess,
+    sampler: Sampler,
+    *,
+    batch_size: int = 64,
+    device: torch.device | str = "cpu",
+    label: str = "sample",
+) -> Iterator[tuple[slice, Tensor]]:
+    """Draw one image per seed, a batch at a time.
+
+    Parameters
+    ----------
+    denoise
+        Predicts the target for a slice of the request.
+    seeds
+        One per image: image *i* depends on ``seeds[i]`` (and its condition) alone, up to the
+        rounding of larger and smaller batches.
+    shape
+        ``(3, H, W)``.
+    process
+        The noise process that the network was trained on.
+    sampler
+        Solver and steps.
+    batch_size
+        Images at a time.
+
+    Yields
+    ------
+    chosen, images
+        Which of the request, and they themselves: ``(B, 3, H, W)`` in [-1, 1], on the CPU.
+    """
+    with progress_bar(label, len(seeds)) as bar:
+        for start in range(0, len(seeds), batch_size):
+            chosen = slice(start, min(start + batch_size, len(seeds)))
+            noisy = seeded_normal(seeds[chosen], shape).to(device)
+            yield chosen, _solve(denoise, noisy, chosen, sampler.scheduler(process))
+            bar.advance(chosen.stop - chosen.start)
+
+
 def sample(
     denoise: Denoiser,
     seeds: Sequence[int],
@@ -115,53 +145,18 @@ def sample(
     *,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
-    directory: Path | None = None,
-    label: str = "sample",
 ) -> Tensor:
-    """Draw one image per seed.
-
-    Parameters
-    ----------
-    denoise
-        Predicts the target for a slice of the request.
-    seeds
-        One per image: image *i* depends on ``seeds[i]`` (and its condition) alone.
-    shape
-        ``(3, H, W)``.
-    process
-        The noise process that the network was trained on.
-    sampler
-        Solver and steps.
-    batch_size
-        Images at a time.
-    directory
-        Where finished batches are kept, so that an interrupted request continues.
+    """Draw one image per seed: the batches of :func:`sample_batches` as one tensor.
 
     Returns
     -------
     Tensor
         ``(len(seeds), 3, H, W)`` in [-1, 1], on the CPU.
     """
-    images = []
-    with progress_bar(label, len(seeds)) as bar:
-        for start in range(0, len(seeds), batch_size):
-            chosen = slice(start, min(start + batch_size, len(seeds)))
-            kept = (
-                directory / f"images-{chosen.start}-{chosen.stop}.safetensors"
-                if directory
-                else None
-            )
-            if kept is not None and kept.is_file():
-                batch = load_file(kept)["images"]
-            else:
-                noisy = seeded_normal(seeds[chosen], shape).to(device)
-                batch = _solve(denoise, noisy, chosen, sampler.scheduler(process))
-                if kept is not None:
-                    with whole_file(kept) as partial:
-                        save_file({"images": batch}, partial)
-            images.append(batch)
-            bar.advance(len(batch))
-    return torch.cat(images) if images else torch.empty((0, *shape))
+    batches = sample_batches(
+        denoise, seeds, shape, process, sampler, batch_size=batch_size, device=device
+    )
+    return torch.cat([torch.empty((0, *shape)), *(images for _, images in batches)])
 
 
 def sample_unconditional(

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,13 @@ from c2lst.diffusion.gradient import BatchGradient, LossFunction, Source
 from c2lst.diffusion.numerics import free_memory, numerics, own_randomness
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.processes import Processes
+from c2lst.diffusion.stopping import EarlyStopping
 from c2lst.diffusion.summary import Summary
 from c2lst.diffusion.watch import Log, Pace, StepReport, Watcher, check_tracker
 from c2lst.errors import InputError
 from c2lst.progress import Bar, logger, progress_bar
 
-__all__ = ["LossFunction", "Source", "TrainHistory", "TrainSettings", "train"]
+__all__ = ["EarlyStopping", "LossFunction", "Source", "TrainHistory", "TrainSettings", "train"]
 
 MAX_BAD_STEPS = 5
 HISTORY_EVERY = 10
@@ -45,6 +46,9 @@ def train(
     directory: Path | None = None,
     label: str = "train",
     watchers: Sequence[Watcher] = (),
+    stopping: EarlyStopping | None = None,
+    gradient: Callable[..., BatchGradient] = BatchGradient,
+    about: Mapping[str, Any] | None = None,
 ) -> TrainHistory:
     """Train the parameters of ``model`` that require gradients; it ends with the averaged weights.
 
@@ -66,6 +70,13 @@ def train(
         What the progress bar says.
     watchers
         Work on a schedule, such as drawing samples; the weights come out the same without.
+    stopping
+        Ends the training before its last step where held-out samples say so, with the averaged
+        weights that were best for them.
+    gradient
+        What computes the gradient of an update.
+    about
+        What else, as JSON has it, a run must have in common with one that it continues.
 
     Raises
     ------
@@ -78,7 +89,19 @@ def train(
     check_tracker(settings.tracker, directory, label)
     processes = Processes()
     with own_randomness(processes.device), numerics(settings):
-        return _Run(model, loss, source, settings, processes, directory, label, watchers).finish()
+        return _Run(
+            model,
+            loss,
+            source,
+            settings,
+            processes,
+            directory=directory,
+            label=label,
+            watchers=watchers,
+            stopping=stopping,
+            gradient=gradient,
+            about=about or {},
+        ).finish()
 
 
 class _Run:
@@ -91,9 +114,13 @@ class _Run:
         source: Source,
         settings: TrainSettings,
         processes: Processes,
+        *,
         directory: Path | None,
         label: str,
         watchers: Sequence[Watcher],
+        stopping: EarlyStopping | None,
+        gradient: Callable[..., BatchGradient],
+        about: Mapping[str, Any],
     ) -> None:
         self.settings, self.directory, self.label = settings, directory, label
         self.processes, self.watchers = processes, watchers
@@ -102,17 +129,21 @@ class _Run:
         self.weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.optimizer = _adamw(list(self.weights.values()), settings)
         self.averages = Averages(self.weights, settings)
-        self.gradient = BatchGradient(
+        self.gradient = gradient(
             model, list(self.weights.values()), loss, source, settings, processes
         )
         self.history = TrainHistory()
-        self.binding = settings.binding() | {"samples": len(source)}
+        self.binding = settings.binding() | {"samples": len(source)} | dict(about)
+        self.stopping = stopping
+        if stopping is not None:
+            stopping.start(self.weights, settings)
+            self.binding["stopping"] = stopping.binding()
         self.step = 0
         self._resume()
         self.bad = 0
         self.pace = Pace(settings.batch_size)
         self.summary = Summary(label, settings, self.gradient, processes)
-        if processes.is_main and self.step < settings.steps:
+        if processes.is_main and not self._is_over():
             self.summary.start(model, loss, source, self.step)
 
     # -- state ---------------------------------------------------------------------------------
@@ -124,6 +155,7 @@ class _Run:
             weights=self.weights,
             buffers=dict(self.model.named_buffers()),
             averages=self.averages,
+            best=self.stopping.best if self.stopping else {},
             optimizer=self.optimizer,
             history=self.history,
             numbers=self.gradient.state(),
@@ -156,22 +188,26 @@ class _Run:
         if self.averages.snapshot_due(self.step):
             self.averages.save_snapshot(self.directory)
         # The last one too: a caller with several trainings resumes after those that ended.
-        if self.step % self.settings.checkpoint_every == 0 or self.step == self.settings.steps:
+        if self.step % self.settings.checkpoint_every == 0 or self._is_over():
             self._checkpoint().save(self.directory)
 
     # -- steps ---------------------------------------------------------------------------------
 
     def finish(self) -> TrainHistory:
         """Do the steps that are left; leave the averaged weights in the model."""
-        steps = self.settings.steps
         with self._shown() as (bar, log):
-            while self.step < steps:
+            self._hold_against(log)
+            while not self._is_over():
                 report = self._take_step()
                 log.add(report)
+                self._hold_against(log)
                 bar.advance(note=self.summary.note(report))
                 self._save()
                 self._watch(report, log)
+        self.history.close(self.step)
         self.averages.apply()
+        if self.stopping is not None:
+            self.stopping.finish(self.weights, self.history, self.label)
         # Statistics of batches are each process's own until here.
         self.processes.broadcast(self.model.buffers())
         self.model.eval()
@@ -218,6 +254,23 @@ class _Run:
             skipped=self.history.skipped,
             time=time.time(),
         )
+
+    def _is_over(self) -> bool:
+        stopped = self.stopping is not None and self.stopping.is_over(self.history)
+        return stopped or self.step >= self.settings.steps
+
+    def _hold_against(self, log: Log) -> None:
+        """See how well the averaged weights do on held-out samples, where that is due."""
+        stopping, history = self.stopping, self.history
+        if stopping is None or not stopping.due(self.step, history):
+            return
+        device = self.processes.device
+        with self.averages.applied(), own_randomness(device), torch.no_grad():
+            self.model.eval()
+            found = stopping.check(self.model, self.weights, self.step, history, self.processes)
+            self.model.train()
+        if self.step:
+            log.add_watched(self.step, {"held_out_loss": found})
 
     def _stop_if_hopeless(self) -> None:
         self.bad += 1

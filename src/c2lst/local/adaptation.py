@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from c2lst.diffusion.draws import Draws, mix_seed
+from c2lst.diffusion.draws import mix_seed
 from c2lst.diffusion.film import GeneModulatedUNet
-from c2lst.diffusion.noise import DenoisingLoss, NoiseProcess, dihedral, to_unit_range
-from c2lst.diffusion.trainer import TrainSettings, train
+from c2lst.diffusion.gradient import BatchGradient
+from c2lst.diffusion.private import Mechanism, calibrate
+from c2lst.diffusion.private_gradient import PrivateGradient
+from c2lst.diffusion.stopping import EarlyStopping, describe
+from c2lst.diffusion.trainer import TrainHistory, train
 from c2lst.errors import InputError
 from c2lst.local.artefact import refuse_unlike
+from c2lst.local.pairs import (
+    ConditionalObjective,
+    HeldOutObjective,
+    HeldOutPairs,
+    Pairs,
+    held_out_spots,
+)
+from c2lst.local.settings import AdapterSettings as AdapterSettings
 from c2lst.progress import logger
 
 if TYPE_CHECKING:
@@ -25,42 +38,13 @@ if TYPE_CHECKING:
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
 
+LARGEST_SHARE = 0.05
+SMALL = 10_000_000
+"""Weights of a central model below which a larger adapter is let pass.
 
-@dataclass(frozen=True)
-class AdapterSettings:
-    """How a central model is adapted.
-
-    Parameters
-    ----------
-    training
-        Steps, batch, rates (paper: 10,000 steps of 32, AdamW, EMA 0.999, 3 % warm-up).
-    width
-        Width of the gene embedding (open in the paper; ours).
-    blocks
-        Pattern of the residual blocks to modulate (open in the paper; all by default).
-    null_probability
-        Share of training images whose genes are replaced by the null condition, which guidance
-        needs (value lost in the paper's text; ours).
-    components
-        The projection of genes starts at this many principal components of the training spots'
-        expression: a few spots can't tell hundreds of noisy genes apart, but they do tell
-        programmes apart. 0 starts it at random.
-    """
-
-    training: TrainSettings
-    width: int = 128
-    blocks: str = "*"
-    null_probability: float = 0.2
-    components: int = 16
-
-    def __post_init__(self) -> None:
-        if not 0 < self.null_probability < 1:
-            raise InputError(
-                "adapter settings",
-                "null_probability",
-                found=self.null_probability,
-                expected="a share between 0 and 1",
-            )
+Modulation grows with the channels and the network with their square, so that a narrow network,
+such as one for a first look, has no adapter of 5 % worth training; and what there is takes few MB.
+"""
 
 
 def adapt(
@@ -81,31 +65,48 @@ def adapt(
     provenance
         What it was trained on and how, as plain values.
     """
-    training = split.training(section)
+    split.check(section)
     _check_fit(central, preprocessing, split)
-    pairs = _Pairs(preprocessing.images(training), preprocessing.expression(training))
-    torch.manual_seed(mix_seed(settings.training.seed, 2))
-    network = GeneModulatedUNet(
-        central.unet, len(preprocessing.panel.genes), settings.width, settings.blocks
-    )
-    if settings.components:
-        _start_at_components(network.embedding.projection, pairs.expression.numpy(), settings)
+    seed = settings.training.seed
+    early = settings.early_stop and settings.private is None
+    held_out = held_out_spots(split, seed) if early else ()
+    learnt = [barcode for barcode in split.train if barcode not in set(held_out)]
+    pairs = Pairs(section.subset(learnt), preprocessing)
+    network = _untrained(central, pairs, settings)
     before = central.hash
-    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    trained = _check_share(network, central)
     logger.info(
-        "adapt: %d training spots, %d genes, %.2f M of %.1f M parameters train",
+        "adapt: %d spots are learnt from and %d held out; %d genes",
         len(pairs),
+        len(held_out),
         len(preprocessing.panel.genes),
-        trained / 1e6,
-        sum(p.numel() for p in network.parameters()) / 1e6,
     )
+    stopping = None
+    if held_out:
+        watched = Pairs(section.subset(held_out), preprocessing)
+        stopping = EarlyStopping(
+            HeldOutObjective(central.process), HeldOutPairs(watched, central.process.steps)
+        )
+    gradient, mechanism = _gradient(settings, len(pairs))
+    plain = asdict(settings)
     history = train(
         network,
-        _ConditionalObjective(central.process, settings.null_probability),
+        ConditionalObjective(
+            central.process,
+            settings.null_probability if settings.null == "learned" else 0,
+            settings.gene_dropout,
+        ),
         pairs,
         settings.training,
         directory=directory,
         label="adapt",
+        stopping=stopping,
+        gradient=gradient,
+        about={
+            "adapter": {k: v for k, v in plain.items() if k != "training"},
+            "base_hash": before,
+            "preprocessing_hash": preprocessing.hash,
+        },
     )
     central.__dict__.pop("hash", None)
     if central.hash != before:
@@ -115,44 +116,76 @@ def adapt(
         "section": section.name,
         "section_hash": section.content_hash,
         "train_hash": split.train_hash,
-        "training_spots": len(pairs),
-        "settings": asdict(settings),
+        "training_spots": len(split.train),
+        "learnt_spots": len(pairs),
+        "settings": plain,
         "parameters": trained,
+        "share": trained / sum(p.numel() for p in central.unet.parameters()),
         "final_loss": history.losses[-1],
+        "early_stop": _stopped(history, len(held_out)),
+        "privacy": mechanism and mechanism.to_dict(),
     }
     return network, provenance
 
 
-class _Pairs:
-    """Training patches and their scaled expression."""
-
-    def __init__(self, images: np.ndarray, expression: np.ndarray) -> None:
-        self.images = torch.from_numpy(images)
-        self.expression = torch.from_numpy(expression)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def fetch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        return {"images": self.images[indices], "expression": self.expression[indices]}
-
-
-class _ConditionalObjective:
-    """The conditional loss (paper Eq. 10) with the null condition mixed in."""
-
-    def __init__(self, process: NoiseProcess, null_probability: float) -> None:
-        self.loss = DenoisingLoss(process)
-        self.null_probability = null_probability
-
-    def __call__(self, model: nn.Module, batch: dict[str, Tensor], draws: Draws) -> Tensor:
-        clean = dihedral(to_unit_range(batch["images"]), draws.integers(8))
-        noise = draws.normal(tuple(clean.shape[1:]))
-        timesteps = draws.integers(self.loss.process.steps)
-        given = draws.uniform() >= self.null_probability
-        noisy = self.loss.add_noise(clean, noise, timesteps)
-        return self.loss(
-            model(noisy, timesteps, batch["expression"], given), clean, noise, timesteps
+def _stopped(history: TrainHistory, held_out: int) -> dict[str, Any] | None:
+    """Return where the training stopped and what it reached; warn if it reached nothing."""
+    stopped = describe(history)
+    if stopped is None:
+        return None
+    if stopped["best_step"] == 0:
+        logger.warning(
+            "adapt: no step lowered the held-out loss, so the adapter leaves the central model as "
+            "it is; more spots may help"
         )
+    return stopped | {"held_out_spots": held_out}
+
+
+def _untrained(central: CentralModel, pairs: Pairs, settings: AdapterSettings) -> GeneModulatedUNet:
+    """Return the central model with a modulation that does nothing yet."""
+    torch.manual_seed(mix_seed(settings.training.seed, 2))
+    config = settings.network_config(pairs.expression.shape[1])
+    network = GeneModulatedUNet(central.unet, **config)
+    if settings.components and settings.private is None and len(pairs) > 1:
+        _start_at_components(network.embedding.projection, pairs.expression.numpy(), settings)
+    return network
+
+
+def _gradient(
+    settings: AdapterSettings, samples: int
+) -> tuple[Callable[..., BatchGradient], Mechanism | None]:
+    """Return what computes the gradient, and its noise where it is private."""
+    private, training = settings.private, settings.training
+    if private is None:
+        return BatchGradient, None
+    mechanism = calibrate(private, samples, min(training.batch_size, samples), training.steps)
+    return functools.partial(PrivateGradient, privacy=private, mechanism=mechanism), mechanism
+
+
+def _check_share(network: GeneModulatedUNet, central: CentralModel) -> int:
+    """Return the number of weights that train; refuse an adapter that is hardly one.
+
+    Its smallness is what makes it quick to train on few spots, cheap to keep one of for every
+    slide, and unable to hold the images it saw.
+    """
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    weights = sum(p.numel() for p in central.unet.parameters())
+    if trained <= LARGEST_SHARE * weights:
+        return trained
+    if weights >= SMALL:
+        raise InputError(
+            "adapter settings",
+            "the adapter is too large a share of the central model's weights",
+            found=f"{trained:,} of {weights:,} ({trained / weights:.1%})",
+            expected=f"at most {LARGEST_SHARE:.0%}",
+            remedy="choose fewer blocks, a smaller width or a lower rank",
+        )
+    logger.warning(
+        "adapt: %s weights train, %.1f %% of this small central model's",
+        f"{trained:,}",
+        100 * trained / weights,
+    )
+    return trained
 
 
 def _start_at_components(

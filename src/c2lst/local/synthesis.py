@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
@@ -13,15 +14,16 @@ from torch import Tensor
 from c2lst import __version__
 from c2lst.data.synthetic import SyntheticPairs
 from c2lst.diffusion.draws import mix_seed
+from c2lst.diffusion.guidance import Guidance, guided_denoiser
 from c2lst.diffusion.noise import to_uint8
-from c2lst.diffusion.sampling import get_sampler, guided, sample
+from c2lst.diffusion.sampling import get_sampler, sample_batches
 from c2lst.diffusion.weights import best_device
 from c2lst.errors import InputError
-from c2lst.local.profiles import Policy, draw_profiles
+from c2lst.local.batches import ImageStore
+from c2lst.local.profiles import Closeness, Policy, Profiles
 
 if TYPE_CHECKING:
-    from c2lst.data.section import Section
-    from c2lst.data.split import SpotSplit
+    from c2lst.diffusion.processes import Processes
     from c2lst.local.model import LocalModel
 
 
@@ -32,117 +34,171 @@ class SynthesisSettings:
     Parameters
     ----------
     per_spot
-        Images per training spot (paper: 1 to 10).
-    guidance
-        Conditioning scale s in null + s·(conditional - null) (paper: 3).
+        Images per training spot, or per row of a file of profiles (paper: 1 to 10).
+    guidance, guidance_interval
+        Scale, and the noise levels σ/α at which it acts (:class:`~c2lst.diffusion.guidance.
+        Guidance`; paper: 3, at all levels).
     sampler
         Sampler preset.
-    policy
-        Profiles to draw from: ``real``, the spots' own (paper), or ``mixup``, on the line between
-        two training spots of like expression, which fills the gaps between sampled profiles.
+    policy, mixup_by
+        Profiles to draw from (:func:`~c2lst.local.profiles.draw_profiles`; paper: ``real``).
     batch_size
-        Images at a time; memory, not result.
+        Images at a time; memory, not result (up to rounding).
     seed
-        Image *i* depends on (seed, i) alone.
+        Image *i* depends on (seed, i) and its profile alone.
     """
 
     per_spot: int = 5
     guidance: float = 3.0
+    guidance_interval: tuple[float, float] | None = None
     sampler: str = "fast"
     policy: Policy = "real"
+    mixup_by: Closeness = "expression"
     batch_size: int = 64
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.per_spot < 1:
-            raise InputError(
-                "synthesis settings", "per_spot", found=self.per_spot, expected="at least 1"
-            )
-        if self.policy not in get_args(Policy):
-            raise InputError(
-                "synthesis settings",
-                "policy",
-                found=self.policy,
-                expected=" or ".join(get_args(Policy)),
-            )
+        for field in ("per_spot", "batch_size"):
+            if getattr(self, field) < 1:
+                raise InputError(
+                    "synthesis settings", field, found=getattr(self, field), expected="at least 1"
+                )
+        for field, known in (("policy", get_args(Policy)), ("mixup_by", get_args(Closeness))):
+            if getattr(self, field) not in known:
+                raise InputError(
+                    "synthesis settings",
+                    field,
+                    found=getattr(self, field),
+                    expected=" or ".join(known),
+                )
+        if self.guidance_interval is not None:  # a list, where it comes from a file
+            object.__setattr__(self, "guidance_interval", tuple(self.guidance_interval))
         get_sampler(self.sampler)
+        self.how_to_guide()
+
+    def how_to_guide(self) -> Guidance:
+        """Scale and interval as one object."""
+        return Guidance(self.guidance, self.guidance_interval)
 
 
 def synthesize(
     model: LocalModel,
-    section: Section,
-    split: SpotSplit,
+    profiles: Profiles,
     settings: SynthesisSettings,
     *,
     directory: Path | None = None,
+    processes: Processes | None = None,
 ) -> SyntheticPairs:
-    """Draw synthetic pairs; see :meth:`c2lst.local.LocalModel.synthesize`."""
-    training = split.training(section)
-    if split.train_hash != model.provenance["train_hash"]:
-        raise InputError(
-            "split",
-            "training spots are not those that the adapter was trained on",
-            remedy="use the split that was given to `c2lst adapt`",
-        )
-    scaled = model.preprocessing.expression(training)
-    profiles, sources = draw_profiles(
-        scaled, training.barcodes, settings.policy, per_spot=settings.per_spot, seed=settings.seed
-    )
+    """Draw a patch for each profile; see :meth:`c2lst.local.LocalModel.synthesize_profiles`."""
     seeds = [mix_seed(settings.seed, index) for index in range(len(profiles))]
-    images = draw(model, profiles, seeds, settings, directory=directory)
+    images: np.ndarray | ImageStore
+    if directory is None:
+        images = draw(model, profiles.scaled, seeds, settings)
+    else:
+        images = ImageStore(directory, len(profiles), model.central.size)
+        _fill(images, model, profiles, seeds, settings, processes)
+    lognorm = model.preprocessing.scaler.unscale(profiles.scaled)
     return SyntheticPairs(
         images=images,
-        scaled=profiles,
-        lognorm=model.preprocessing.scaler.unscale(profiles),
+        scaled=profiles.scaled,
+        lognorm=lognorm,
         genes=model.preprocessing.panel.genes,
-        source_barcodes=sources,
+        source_barcodes=profiles.sources,
         seeds=np.array(seeds, dtype=np.int64),
         guidance_scale=settings.guidance,
         sampler=settings.sampler,
         patch_um=model.central.patch_um,
+        counts=model.preprocessing.scaler.to_counts(lognorm, profiles.library_size),
         provenance={
             "c2lst": __version__,
+            "adapter_hash": model.hash,
             "base_hash": model.provenance["base_hash"],
-            "train_hash": split.train_hash,
-            "section": section.name,
+            "section": model.provenance["section"],
+            "section_hash": model.provenance["section_hash"],
+            "train_hash": model.provenance["train_hash"],
+            "profiles": profiles.origin,
             "settings": asdict(settings),
         },
     )
 
 
 def draw(
+    model: LocalModel, profiles: np.ndarray, seeds: list[int], settings: SynthesisSettings
+) -> np.ndarray:
+    """Draw one patch per scaled profile; see :meth:`c2lst.local.LocalModel.draw`."""
+    size = model.central.size
+    images = np.empty((len(seeds), size, size, 3), dtype=np.uint8)
+    for chosen, batch in _batches(model, profiles, seeds, settings, best_device()):
+        images[chosen] = batch
+    return images
+
+
+def _fill(
+    store: ImageStore,
+    model: LocalModel,
+    profiles: Profiles,
+    seeds: list[int],
+    settings: SynthesisSettings,
+    processes: Processes | None,
+) -> None:
+    """Draw what the store misses of a request, this process its share of the batches."""
+    request = _request(model, profiles, settings)
+    if processes is None:
+        store.open(request)
+        rows, device = store.missing(), best_device()
+    else:
+        processes.main_first(lambda: store.open(request))
+        missing = store.missing()
+        processes.total([1])  # all have seen what is missing before one draws of it
+        share = np.arange(len(missing)) // settings.batch_size % processes.count
+        rows, device = missing[share == processes.index], processes.device
+    own = [seeds[row] for row in rows.tolist()]
+    for chosen, batch in _batches(model, profiles.scaled[rows], own, settings, device):
+        store.keep(rows[chosen], batch)
+    if processes is not None:
+        processes.total([1])
+
+
+def _request(model: LocalModel, profiles: Profiles, settings: SynthesisSettings) -> dict[str, Any]:
+    """All that the images depend on; batches are told apart from it, as memory from result."""
+    interval = settings.guidance_interval
+    return {
+        "c2lst": __version__,
+        "adapter": model.hash,
+        "central model": model.provenance["base_hash"],
+        "profiles": profiles.hash,
+        "images": len(profiles),
+        "seed": settings.seed,
+        "sampler": settings.sampler,
+        "guidance": settings.guidance,
+        "guidance interval": None if interval is None else list(interval),
+    }
+
+
+def _batches(
     model: LocalModel,
     profiles: np.ndarray,
     seeds: list[int],
     settings: SynthesisSettings,
-    *,
-    directory: Path | None = None,
-) -> np.ndarray:
-    """Draw one patch per scaled profile; see :meth:`c2lst.local.LocalModel.draw`."""
-    device = best_device()
+    device: torch.device,
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Draw one patch per scaled profile, uint8 ``(B, S, S, 3)`` a batch."""
     network = model.network.to(device).eval()
-    genes = torch.from_numpy(np.asarray(profiles, dtype=np.float32))
+    genes = torch.from_numpy(np.asarray(profiles, dtype=np.float32)).to(device)
 
-    def denoise(noisy: Tensor, timestep: int, chosen: slice) -> Tensor:
-        expression = genes[chosen].to(device)
-        if settings.guidance == 1:
-            output: Tensor = network(noisy, timestep, expression)
-            return output
-        given = torch.arange(2 * len(noisy), device=device) < len(noisy)
-        both = network(noisy.repeat(2, 1, 1, 1), timestep, expression.repeat(2, 1), given)
-        conditional, null = both.float().chunk(2)
-        return guided(conditional, null, settings.guidance)
+    def branches(noisy: Tensor, timesteps: Tensor, rows: Tensor, given: Tensor) -> Tensor:
+        output: Tensor = network(noisy, timesteps, genes[rows], given)
+        return output
 
-    size = model.central.size
-    images = sample(
-        denoise,
+    size, process = model.central.size, model.central.process
+    for chosen, images in sample_batches(
+        guided_denoiser(branches, settings.how_to_guide(), process),
         seeds,
         (3, size, size),
-        model.central.process,
+        process,
         get_sampler(settings.sampler),
         batch_size=settings.batch_size,
         device=device,
-        directory=directory,
         label="synthesize",
-    )
-    return to_uint8(images).numpy()
+    ):
+        yield chosen, to_uint8(images).numpy()

@@ -9,7 +9,10 @@ from typing import Any
 
 from c2lst.evaluation.expression import DEFAULT_METHOD, NETWORK, NETWORK_TWIN, TWIN
 
-BASELINES = ("train_median", "train_mean", "knn", "kriging")
+BASELINES = (
+    *("train_median", "train_mean", "knn", "inverse_distance", "kriging", "kriging_shared"),
+    *("ridge", "ridge_coordinates"),
+)
 """The simple baselines, of which the headline is judged against the best."""
 
 EXPRESSION_UNIT = "log1p of counts per 10,000"
@@ -36,7 +39,11 @@ METHODS: Mapping[str, MethodName] = {
     TWIN: MethodName("c2lst, real only (step-matched)", ("image", "place")),
     NETWORK: MethodName("Network, real + synthetic", ("image", "synthetic")),
     NETWORK_TWIN: MethodName("Network, real only (step-matched)", ("image",)),
+    "ridge_coordinates": MethodName("Frozen encoder + ridge + coordinates", ("image", "place")),
+    "ridge": MethodName("Frozen encoder + ridge", ("image",)),
     "kriging": MethodName("Kriging", ("place",)),
+    "kriging_shared": MethodName("Kriging of components", ("place",)),
+    "inverse_distance": MethodName("Inverse distance", ("place",)),
     "knn": MethodName("Nearest sampled spots (kNN)", ("place",)),
     "train_median": MethodName("Median of sampled spots", ()),
     "train_mean": MethodName("Mean of sampled spots", ()),

@@ -21,8 +21,10 @@ from c2lst.data.section import Section
 from c2lst.data.split import SpotSplit
 from c2lst.data.stain import StainNormaliser
 from c2lst.data.synthetic import SyntheticPairs
+from c2lst.evaluation.encoders import get_encoder
 from c2lst.evaluation.expression import DEFAULT_METHOD, write_evaluation
 from c2lst.local import LocalModel
+from c2lst.local.sources import Sources
 from c2lst.prediction.predictor import ExpressionPredictor, baseline_layers
 from c2lst.progress import logger
 from c2lst.report import write_report
@@ -206,7 +208,10 @@ def adapt_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> 
         settings.adapter,
         directory=run.scratch("adapt"),
     )
-    local.save(run.path("adapter"))
+    local.save(
+        run.path("adapter"),
+        sources=Sources(run.path("section"), run.path("split.json"), run.path("central")),
+    )
     return {
         "parameters": local.provenance["parameters"],
         "final_loss": local.provenance["final_loss"],
@@ -254,7 +259,8 @@ def predict_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -
     section, split, preprocessing = _section(run), _split(run), _preprocessing(run)
     prediction = ExpressionPredictor.load(run.path("predictor")).predict(section)
     twin = ExpressionPredictor.load(run.path("predictor_real_only")).predict(section)
-    methods = baseline_layers(section, split, preprocessing)
+    frozen = get_encoder().encode(preprocessing.images(section))
+    methods = baseline_layers(section, split, preprocessing, frozen)
     methods["predicted_real_only"] = twin.mean
     if twin.network is not None:
         methods["network_real_only"] = twin.network

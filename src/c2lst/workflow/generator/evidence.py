@@ -10,7 +10,6 @@ import numpy as np
 
 from c2lst.errors import InputError
 from c2lst.evaluation.conditioning import SHUFFLED, SYNTHETIC, UNCONDITIONAL, partners
-from c2lst.evaluation.reader import blocks_of
 from c2lst.progress import logger
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 TRAINING, HELD_OUT = "training", "held_out"
 NUCLEI_AND_STAINS = "nuclei and stains"
-_BLOCK_PATCHES = 4
 
 
 @dataclass(frozen=True)
@@ -81,11 +79,6 @@ class Evidence:
     looks: dict[str, dict[str, np.ndarray]]
     patch_um: float
     seed: int
-
-    @property
-    def blocks(self) -> np.ndarray:
-        """Number of the spatial block of each held-out spot."""
-        return blocks_of(self.held_out.centres_um, _BLOCK_PATCHES * self.patch_um)
 
 
 def gather(

@@ -62,9 +62,8 @@ def round_trip(evidence: Evidence, look: str) -> list[Followed]:
     """Read genes and gene programmes back from synthetic patches."""
     loadings, shares = programmes(evidence.scaled)
     features = evidence.looks[look]
-    reader = Reader.fit(features[HELD_OUT], evidence.held_out_scaled, evidence.blocks)
-    read = {arm: reader.predict(features[arm]) for arm in ARMS}
-    wanted, true = evidence.scaled[evidence.rows], evidence.held_out_scaled
+    reader = Reader.fit(features[HELD_OUT], evidence.held_out_scaled)
+    read = {arm: reader.predict(features[arm]) for arm in (*ARMS, TRAINING)}
     named = [f"PC{k + 1} ({100 * share:.0f} %)" for k, share in enumerate(shares)]
 
     def followed(
@@ -73,10 +72,11 @@ def round_trip(evidence: Evidence, look: str) -> list[Followed]:
         return follow(
             what,
             names,
-            {arm: seen_as(values) for arm, values in read.items()},
-            seen_as(wanted),
+            {arm: seen_as(read[arm]) for arm in ARMS},
+            seen_as(evidence.scaled[evidence.rows]),
             evidence.rows,
-            real=(seen_as(reader.out_of_fold), seen_as(true)),
+            real=(seen_as(read[TRAINING]), seen_as(evidence.scaled)),
+            held_out=reader.spots,
             by=look,
             seed=evidence.seed,
         )
@@ -91,16 +91,17 @@ def composition(evidence: Evidence, truth: SimulatedTruth, look: str) -> Followe
     """Read the cell composition, which the simulation knows, back from synthetic patches."""
     # The reader learns what images show; synthetic patches were asked for what the genes come from.
     shown = _shares(evidence.held_out, truth, truth.image_cell_counts)
-    wanted = _shares(evidence.training, truth, truth.cell_counts)[evidence.rows]
+    wanted = _shares(evidence.training, truth, truth.cell_counts)
     features = evidence.looks[look]
-    reader = Reader.fit(features[HELD_OUT], shown, evidence.blocks)
+    reader = Reader.fit(features[HELD_OUT], shown)
     return follow(
         COMPOSITION,
         truth.cell_types,
         {arm: reader.predict(features[arm]) for arm in ARMS},
-        wanted,
+        wanted[evidence.rows],
         evidence.rows,
-        real=(reader.out_of_fold, shown),
+        real=(reader.predict(features[TRAINING]), wanted),
+        held_out=reader.spots,
         by=look,
         seed=evidence.seed,
     )

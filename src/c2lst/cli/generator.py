@@ -1,0 +1,106 @@
+"""Command that judges a generator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from c2lst.cli import options as opt
+from c2lst.cli.terminal import tell
+from c2lst.errors import InputError
+
+if TYPE_CHECKING:
+    from c2lst.data.simulate import SimulatedTruth
+    from c2lst.workflow.generator import Part
+
+
+def evaluate_generator(
+    adapter: Annotated[Path, typer.Argument(help="Folder of the adapter.")],
+    output: opt.Output,
+    section: Annotated[
+        Path | None, typer.Option(help="Folder of the section; noted with the adapter.")
+    ] = None,
+    split_file: Annotated[
+        Path | None, typer.Option("--split", help="Its split; noted with the adapter.")
+    ] = None,
+    central: Annotated[
+        str | None, typer.Option(help="Central model or hub id; noted with the adapter.")
+    ] = None,
+    held_out: Annotated[
+        Path | None,
+        typer.Option(help="Section that the adapter never saw, instead of the test spots."),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="SECTION_truth.json of simulated tissue.")
+    ] = None,
+    per_spot: Annotated[int, typer.Option(help="Images per training spot, of each kind.")] = 4,
+    sampler: Annotated[
+        Literal["paper", "faithful", "fast"], typer.Option(help="Solver and its steps.")
+    ] = "fast",
+    guidance: Annotated[float, typer.Option(help="Guidance scale.")] = 3.0,
+    encoder: Annotated[
+        Literal["auto", "imagenet", "random"], typer.Option(help="Image features to compare.")
+    ] = "auto",
+    seed: Annotated[int, typer.Option(help="One seed for everything.")] = 0,
+) -> None:
+    """Judge a generator: whether its patches follow their genes, and how like tissue they are.
+
+    Held-out real spots train what reads genes from patches; they are used for nothing else.
+    """
+    from c2lst.data.section import Section
+    from c2lst.local.sources import open_adapter, open_spots
+    from c2lst.workflow.generator import GeneratorSettings
+    from c2lst.workflow.generator import evaluate_generator as judge
+
+    settings = GeneratorSettings(per_spot, guidance, sampler, encoder, seed)
+    known = None if truth is None else _truth(truth)
+    local = open_adapter(adapter, central)
+    slide, spots = open_spots(adapter, local, section, split_file)
+    parts = judge(
+        local,
+        slide,
+        spots,
+        output,
+        settings,
+        held_out=None if held_out is None else Section.load(held_out),
+        truth=known,
+        directory=opt.scratch(output),
+    )
+    opt.clear_scratch(output)
+    _show(parts)
+    for part in parts:
+        tell(part.verdict)
+    tell(f"→ {output}")
+
+
+def _truth(path: Path) -> SimulatedTruth:
+    from c2lst.data.simulate import SimulatedTruth
+
+    ending = "_truth"
+    if not path.stem.endswith(ending):
+        raise InputError(path, "is no truth of simulated tissue", expected="SECTION_truth.json")
+    return SimulatedTruth.load(path.parent, path.stem.removesuffix(ending))
+
+
+def _show(parts: list[Part]) -> None:
+    """Print the first row of each part."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="synthetic patches: means, with 95 % intervals")
+    for name in ("what", "judged by", "synthetic", "shuffled", "no genes", "real"):
+        table.add_column(name, justify="left" if name in ("what", "judged by") else "right")
+    for part in parts:
+        row = part.table.iloc[0]
+        label = part.name if row["name"] == "mean" else f"{part.name}, {row['name']}"
+        table.add_row(
+            label,
+            part.by,
+            f"{row['estimate']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
+            f"{row['shuffled']:.3f}",
+            f"{row['unconditional']:.3f}",
+            f"{row['real']:.3f} ({row['real_low']:.3f} to {row['real_high']:.3f})",
+        )
+    Console().print(table, markup=False)

@@ -1,0 +1,110 @@
+"""How a central model is adapted: the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from c2lst.diffusion.film import Null, check_null
+from c2lst.diffusion.private import PrivacySettings
+from c2lst.diffusion.trainer import TrainSettings
+from c2lst.errors import InputError
+
+Method = Literal["film", "lora"]
+
+
+@dataclass(frozen=True)
+class AdapterSettings:
+    """How a central model is adapted.
+
+    Parameters
+    ----------
+    training
+        Steps, batch, rates (paper: 10,000 steps of 32, AdamW, EMA 0.999, 3 % warm-up).
+    width
+        Width of the gene embedding (open in the paper; ours).
+    blocks
+        Pattern of the residual blocks to modulate, or several with commas between (open in the
+        paper; all by default). Training is quicker without the first ones (``up_blocks.*``).
+    null
+        Null condition of the guidance (open in the paper): ``learned``, or ``base``, the central
+        model itself, which needs no training.
+    null_probability
+        Share of training images whose genes are replaced by the learned null condition (value
+        lost in the paper's text; ours).
+    components
+        The projection of genes starts at this many principal components of the training spots'
+        expression: a few spots can't tell hundreds of noisy genes apart, but they do tell
+        programmes apart. 0 starts it at random.
+    method
+        ``film``, the gene modulation alone (paper), or ``lora``, with low-rank updates of the
+        same blocks' weights beside it, for tissue that looks unlike the central model's.
+    rank
+        Rank of those updates.
+    gene_dropout
+        Mean share of genes that count as missing in a training image, in [0, 1). Above 0 the
+        adapter also learns what it means that a gene is missing.
+    early_stop
+        Stop when the loss of held-out spots no longer falls
+        (:func:`c2lst.local.pairs.held_out_spots`), and keep the weights that were best for them.
+    private
+        Train with differential privacy. What looks at spots beside the private gradient is then
+        left out: early stopping, and the start at principal components.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range, or low-rank updates are asked for with null ``base``.
+    """
+
+    training: TrainSettings
+    width: int = 128
+    blocks: str = "*"
+    null: Null = "learned"
+    null_probability: float = 0.2
+    components: int = 16
+    method: Method = "film"
+    rank: int = 4
+    gene_dropout: float = 0.0
+    early_stop: bool = True
+    private: PrivacySettings | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.private, Mapping):  # a table of a TOML file
+            object.__setattr__(self, "private", _privacy(self.private))
+        for name, fits, expected in (
+            ("null_probability", 0 < self.null_probability < 1, "a share between 0 and 1"),
+            ("gene_dropout", 0 <= self.gene_dropout < 1, "a share from 0 to below 1"),
+            ("width", self.width >= 1, "at least 1"),
+            ("rank", self.rank >= 1, "at least 1"),
+            ("method", self.method in get_args(Method), " or ".join(get_args(Method))),
+        ):
+            if not fits:
+                raise InputError(
+                    "adapter settings", name, found=getattr(self, name), expected=expected
+                )
+        check_null(self.null, self.network_config(1)["rank"])
+
+    def network_config(self, n_genes: int) -> dict[str, Any]:
+        """Return what :class:`~c2lst.diffusion.film.GeneModulatedUNet` is made with."""
+        return {
+            "n_genes": n_genes,
+            "width": self.width,
+            "blocks": self.blocks,
+            "null": self.null,
+            "missing_mask": self.gene_dropout > 0,
+            "rank": self.rank if self.method == "lora" else 0,
+        }
+
+
+def _privacy(table: Mapping[str, Any]) -> PrivacySettings:
+    try:
+        return PrivacySettings(**table)
+    except TypeError as error:
+        raise InputError(
+            "adapter settings",
+            "private",
+            found=dict(table),
+            expected="numbers: epsilon, and delta and clip if need be",
+        ) from error
