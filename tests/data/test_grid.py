@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from c2lst.data.grid import SpotGrid
+from c2lst.data.grid import SpotGrid, parse_um
 from c2lst.data.image import SlideImage
 from c2lst.errors import InputError
 
@@ -45,3 +45,14 @@ def test_an_empty_slide_is_refused():
 def test_a_pitch_is_above_zero(slide):
     with pytest.raises(InputError, match="pitch"):
         SpotGrid.on_tissue(slide, 1.0, pitch_um=0.0, patch_um=40.0, size=16)
+
+
+@pytest.mark.parametrize(("text", "um"), [("50um", 50.0), ("55.5 µm", 55.5), ("100", 100.0)])
+def test_a_pitch_is_read_with_or_without_its_unit(text, um):
+    assert parse_um(text) == um
+
+
+@pytest.mark.parametrize("text", ["", "50 px", "-3um", "0um", "um"])
+def test_other_pitches_are_refused(text):
+    with pytest.raises(InputError, match="no length"):
+        parse_um(text)

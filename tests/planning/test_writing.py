@@ -9,7 +9,7 @@ from c2lst.cli.app import app
 from c2lst.data.readers import read
 from c2lst.data.split import SpotSplit
 from c2lst.errors import InputError
-from c2lst.planning.slide import open_slide, parse_um
+from c2lst.planning.slide import open_slide
 
 
 def call(*arguments):
@@ -60,14 +60,3 @@ def test_an_image_without_a_scale_or_counts_says_what_is_needed(small_legacy, tm
     spots = open_slide(image, mpp=read(small_legacy, size=128).mpp)
     with pytest.raises(InputError, match="without counts"):
         spots.first_round(tmp_path / "split.json")
-
-
-@pytest.mark.parametrize(("text", "um"), [("50um", 50.0), ("55.5 µm", 55.5), ("100", 100.0)])
-def test_a_pitch_is_read_with_or_without_its_unit(text, um):
-    assert parse_um(text) == um
-
-
-@pytest.mark.parametrize("text", ["", "50 px", "-3um", "0um", "um"])
-def test_other_pitches_are_refused(text):
-    with pytest.raises(InputError, match="no length"):
-        parse_um(text)

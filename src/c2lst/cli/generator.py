@@ -97,7 +97,7 @@ def _show(parts: list[Part]) -> None:
         label = part.name if row["name"] == "mean" else f"{part.name}, {row['name']}"
         table.add_row(
             label,
-            part.by,
+            part.by.split(" (")[0],
             f"{row['estimate']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
             f"{row['shuffled']:.3f}",
             f"{row['unconditional']:.3f}",

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from c2lst.cli import options as opt
 from c2lst.cli.terminal import tell
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from c2lst.central import CentralModel
+    from c2lst.data.section import Section
+    from c2lst.prediction.predictor import ExpressionPredictor
 
 
 def train(
@@ -60,32 +67,63 @@ def predict(
     predictor: Annotated[Path, typer.Argument(help="Folder of the predictor.")],
     section: Annotated[Path, typer.Option(help="Folder of the section.")],
     central: opt.Central,
-    split_file: opt.SplitFile,
     output: opt.Output,
+    split_file: Annotated[
+        Path | None,
+        typer.Option("--split", help="Split, as JSON; without it no spot counts as sequenced."),
+    ] = None,
+    pitch: Annotated[
+        str | None,
+        typer.Option(help="Predict the whole tissue instead, on a lattice such as 50um."),
+    ] = None,
 ) -> None:
-    """Predict every spot of a section (AnnData)."""
+    """Predict every spot of a section, or its whole tissue at any pitch (AnnData)."""
     from c2lst.central import CentralModel
     from c2lst.data.section import Section
-    from c2lst.data.split import SpotSplit
-    from c2lst.evaluation.encoders import get_encoder
-    from c2lst.prediction.predictor import ExpressionPredictor, baseline_layers
+    from c2lst.prediction.predictor import ExpressionPredictor
     from c2lst.storage import whole_file
 
-    model, slide, spots = (
-        ExpressionPredictor.load(predictor),
-        Section.load(section),
-        SpotSplit.load(split_file),
-    )
-    preprocessing = model.preprocessing
-    images = preprocessing.images(slide)
-    features = {"central": CentralModel.load(central).encode(images)}
-    baselines = baseline_layers(slide, spots, preprocessing, get_encoder().encode(images))
-    predictions = model.predict(slide, features=features).to_anndata(
-        slide, preprocessing, spots, methods=baselines
-    )
+    model, slide = ExpressionPredictor.load(predictor), Section.load(section)
+    base = CentralModel.load(central)
+    if pitch is None:
+        predictions = _at_spots(model, slide, base, split_file)
+    else:
+        predictions = _between_spots(model, slide, base, pitch)
     with whole_file(output) as partial:
         predictions.write_h5ad(partial)
-    tell(f"{predictions.n_obs} spots, {predictions.n_vars} genes → {output}")
+    what = "spots" if pitch is None else "places"
+    tell(f"{predictions.n_obs:,} {what}, {predictions.n_vars:,} genes → {output}")
+
+
+def _at_spots(
+    model: ExpressionPredictor, slide: Section, base: CentralModel, split_file: Path | None
+) -> AnnData:
+    """Predict the spots of a section; beside the baselines, where some of them are sequenced."""
+    from c2lst.data.split import SpotSplit
+    from c2lst.evaluation.encoders import get_encoder
+    from c2lst.prediction.predictor import baseline_layers
+
+    own = model.preprocessing if model.knows(slide) else model.preprocessing.for_section(slide)
+    images = own.images(slide)
+    prediction = model.predict(slide, features={"central": base.encode(images)})
+    if split_file is None:
+        return prediction.to_anndata(slide, model.preprocessing)
+    spots = SpotSplit.load(split_file)
+    frozen = get_encoder().encode(images)
+    baselines = baseline_layers(slide, spots, model.preprocessing, frozen)
+    return prediction.to_anndata(slide, model.preprocessing, spots, methods=baselines)
+
+
+def _between_spots(
+    model: ExpressionPredictor, slide: Section, base: CentralModel, pitch: str
+) -> AnnData:
+    """Predict the whole tissue of the slide of the fit."""
+    from c2lst.data.grid import parse_um
+    from c2lst.prediction.grid import predict_grid
+
+    return predict_grid(
+        model, slide, parse_um(pitch), lambda images: {"central": base.encode(images)}
+    )
 
 
 def evaluate(

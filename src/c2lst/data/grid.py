@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -119,3 +120,17 @@ def _inside(centres_px: np.ndarray, image: SlideImage, side_px: float) -> np.nda
     low, high = centres_px - side_px / 2, centres_px + side_px / 2
     fits = (low >= 0) & (high <= (image.width, image.height))
     return np.asarray(fits.all(axis=1))
+
+
+def parse_um(text: str) -> float:
+    """Read a length such as ``50um``, ``50 µm`` or ``50``.
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:um|µm|μm)?\s*", text)
+    if not found or not float(found[1]) > 0:
+        raise InputError("pitch", "is no length", found=text, expected="such as 50um")
+    return float(found[1])

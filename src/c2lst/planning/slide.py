@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from c2lst.data.grid import SpotGrid
+from c2lst.data.grid import SpotGrid, parse_um
 from c2lst.data.image import SLIDE_SUFFIXES, SlideImage
 from c2lst.data.patches import Patches
 from c2lst.data.preprocessing import Preprocessing
@@ -156,17 +155,3 @@ def _of_image(path: Path, mpp: float | None, pitch_um: float) -> SlideSpots:
     return SlideSpots(
         path.stem, grid.names, grid.centres_px, mpp, _SPOT_SHARE * pitch_um, grid.patches, path
     )
-
-
-def parse_um(text: str) -> float:
-    """Read a length such as ``50um``, ``50 µm`` or ``50``.
-
-    Raises
-    ------
-    InputError
-        If it is none.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:um|µm|μm)?\s*", text)
-    if not found or not float(found[1]) > 0:
-        raise InputError("pitch", "is no length", found=text, expected="such as 50um")
-    return float(found[1])

@@ -14,21 +14,17 @@ from c2lst.prediction.baselines import baselines_for
 from c2lst.prediction.cotraining import CotrainingSettings, CrossFittedNetwork
 from c2lst.prediction.kernels import Reduction
 from c2lst.prediction.place import AdditiveGaussianProcess
+from c2lst.prediction.result import LEVEL, Prediction
 from c2lst.progress import logger
 from c2lst.storage import read_json, whole_directory, write_json
 
 if TYPE_CHECKING:
-    from anndata import AnnData
-
     from c2lst.data.preprocessing import Preprocessing
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
     from c2lst.data.synthetic import SyntheticPairs
 
 FORMAT = 1
-LEVEL = 0.90
-"""Level of the intervals."""
-
 PLACE, NETWORK = "place", "network"
 NO_NETWORK = "none"
 _META, _ARRAYS = "predictor.json", "predictor.safetensors"
@@ -54,100 +50,6 @@ class PredictorSettings(CotrainingSettings):
     components: int = 24
     feature_components: int = 48
     network_components: int = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """Predicted expression of spots, all in log1p of counts per ``target_sum``.
-
-    Parameters
-    ----------
-    barcodes, genes
-        Shapes (n,) and (G,).
-    mean, lower, upper
-        Float32 (n, G): prediction and 90 % interval. Training spots are predicted from the other
-        training spots, so that every row is out of sample.
-    network
-        Float32 (n, G): the networks' prediction alone; out of fold at training spots. None
-        without networks.
-    cotrained
-        Whether the networks saw synthetic pairs.
-    """
-
-    barcodes: np.ndarray
-    genes: np.ndarray
-    mean: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    network: np.ndarray | None
-    cotrained: bool
-
-    def to_anndata(
-        self,
-        section: Section,
-        preprocessing: Preprocessing,
-        split: SpotSplit | None = None,
-        *,
-        methods: Mapping[str, np.ndarray] | None = None,
-        provenance: Mapping[str, Any] | None = None,
-    ) -> AnnData:
-        """Build ``predictions.h5ad``: all spots × panel genes.
-
-        Parameters
-        ----------
-        section
-            The section that was predicted.
-        preprocessing
-            Of the predictor; it says what was observed.
-        split
-            Fills ``obs["split"]``; without one, every spot is ``test``: nothing of this section
-            was learnt from.
-        methods
-            More layers (n, G), such as :func:`baseline_layers`.
-        provenance
-            Plain values for ``uns["c2lst"]``.
-
-        Returns
-        -------
-        anndata.AnnData
-            ``X`` and layers ``predicted``, ``observed``, ``lower``, ``upper``,
-            ``network_cotrained`` or ``network_real_only``, and ``methods``; float32.
-        """
-        import anndata
-        import pandas as pd
-
-        if not np.array_equal(self.barcodes, section.barcodes):
-            raise InputError(f"section {section.name!r}", "is not the one that was predicted")
-        layers = {
-            "predicted": self.mean,
-            "observed": preprocessing.lognorm(section),
-            "lower": self.lower,
-            "upper": self.upper,
-        }
-        if self.network is not None:
-            layers["network_cotrained" if self.cotrained else "network_real_only"] = self.network
-        layers |= methods or {}
-        obs = section.adata.obs.copy()
-        # With it the counts come back from the observed values, and with them their noise.
-        obs["library_size"] = section.library_size
-        parts = split.of(section) if split is not None else np.full(len(obs), "test")
-        obs["split"] = pd.Categorical(parts, categories=["train", "val", "test", "buffer"])
-        predictions = anndata.AnnData(
-            X=self.mean.astype(np.float32),
-            obs=obs,
-            var=pd.DataFrame(index=list(self.genes)),
-            layers={name: np.asarray(x, dtype=np.float32) for name, x in layers.items()},
-            obsm={"spatial": section.centres_px},
-        )
-        if "spatial" in section.adata.uns:
-            predictions.uns["spatial"] = section.adata.uns["spatial"]
-        predictions.uns["c2lst"] = {
-            "expression": "log1p of normalised counts",
-            "target_sum": preprocessing.scaler.target_sum,
-            "interval": LEVEL,
-            **(provenance or {}),
-        }
-        return predictions
 
 
 def baseline_layers(
@@ -308,6 +210,10 @@ class ExpressionPredictor:
             _Home(section.name, section.barcodes, section.centres_um, train, reduced),
         )
 
+    def knows(self, section: Section) -> bool:
+        """Whether a section is the one of the fit, or some of its spots."""
+        return self.home.rows(section) is not None
+
     def predict(
         self, section: Section, *, features: Mapping[str, np.ndarray] | None = None
     ) -> Prediction:
@@ -341,7 +247,49 @@ class ExpressionPredictor:
         if self.network is not None:
             network = self.network.predict(self.preprocessing.images(section))
             network[seen] = self.network.out_of_fold[own[seen]]
-        return self._prediction(section, mean, sd, network)
+        return self._prediction(section.barcodes, mean, sd, network)
+
+    def predict_between(
+        self,
+        names: np.ndarray,
+        centres_um: np.ndarray,
+        patches: np.ndarray,
+        *,
+        features: Mapping[str, np.ndarray] | None = None,
+    ) -> Prediction:
+        """Predict places on the slide of the fit that have an image and no counts.
+
+        Parameters
+        ----------
+        names
+            str (q,): what the places are called.
+        centres_um
+            (q, 2), in the coordinates of the section of the fit.
+        patches
+            uint8 (q, S, S, 3) around them, as cut from the slide.
+        features
+            Name to image features (q, d) of them, made as those of the fit.
+
+        Raises
+        ------
+        InputError
+            If the features are not those of the fit.
+        """
+        raw = _checked_features(features, len(names))
+        network = None
+        if self.network is not None:
+            network = self.network.predict(self.preprocessing.images(patches))
+            raw[NETWORK] = network.astype(np.float64)
+        if set(raw) != set(self.reductions):
+            raise InputError(
+                "grid",
+                "image features do not fit the predictor",
+                found=", ".join(sorted(raw)) or "none",
+                expected=", ".join(sorted(self.reductions)) or "none",
+            )
+        views = {name: self.reductions[name](x) for name, x in raw.items()}
+        mean, sd = self.process.predict(views | {PLACE: np.asarray(centres_um, dtype=np.float64)})
+        return self._prediction(np.asarray(names, dtype=str), mean, sd, network)
 
     def _predict_elsewhere(
         self, section: Section, features: Mapping[str, np.ndarray] | None
@@ -364,10 +312,10 @@ class ExpressionPredictor:
         if missing:
             logger.warning("%s: predicted without %s", section.name, ", ".join(missing))
         mean, sd = self.process.predict({n: self.reductions[n](x) for n, x in raw.items()})
-        return self._prediction(section, mean, sd, network)
+        return self._prediction(section.barcodes, mean, sd, network)
 
     def _prediction(
-        self, section: Section, mean: np.ndarray, sd: np.ndarray, network: np.ndarray | None
+        self, barcodes: np.ndarray, mean: np.ndarray, sd: np.ndarray, network: np.ndarray | None
     ) -> Prediction:
         def expression(values: np.ndarray) -> np.ndarray:
             return np.maximum(values, 0.0).astype(np.float32)
@@ -377,7 +325,7 @@ class ExpressionPredictor:
             alone = expression(self.preprocessing.scaler.unscale(network))
         half = self.widths * sd
         return Prediction(
-            barcodes=section.barcodes,
+            barcodes=barcodes,
             genes=np.array(self.preprocessing.panel.genes, dtype=str),
             mean=expression(mean),
             lower=expression(mean - half),

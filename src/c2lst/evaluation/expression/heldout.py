@@ -11,6 +11,7 @@ import numpy as np
 from c2lst.errors import InputError
 from c2lst.evaluation.expression.names import (
     BASELINE_PREFIX,
+    COUNTS,
     DEFAULT_METHOD,
     LIBRARY_SIZE,
     LOWER,
@@ -87,7 +88,9 @@ class HeldOut:
                 found=", ".join(sorted(set(split))),
                 expected="spots with split 'test'",
             )
-        layers = {name: _dense(predictions, name, test) for name in predictions.layers}
+        layers = {
+            name: _dense(predictions, name, test) for name in predictions.layers if name != COUNTS
+        }
         observed = layers.pop(OBSERVED)
         lower, upper = layers.pop(LOWER, None), layers.pop(UPPER, None)
         names = {name: name.removeprefix(BASELINE_PREFIX) for name in layers}

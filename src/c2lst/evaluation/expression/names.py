@@ -7,5 +7,8 @@ NETWORK, NETWORK_TWIN, TWIN = "network_cotrained", "network_real_only", "predict
 REFERENCE = "train_median"
 
 PREDICTED, OBSERVED, LOWER, UPPER = "predicted", "observed", "lower", "upper"
+COUNTS = "predicted_counts"
+"""The prediction again, in counts: it is judged once, as ``predicted``."""
+
 BASELINE_PREFIX = "baseline_"
 LIBRARY_SIZE = "library_size"
