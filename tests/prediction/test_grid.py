@@ -38,7 +38,7 @@ def test_the_map_covers_the_tissue_at_its_pitch(whole, small_section):
     assert len(whole) > len(small_section)
     assert whole.var_names.tolist() == list(whole.var_names)
     assert np.isfinite(whole.X).all()
-    assert (whole.layers["lower"] <= whole.X).all() and (whole.X <= whole.layers["upper"]).all()
+    assert (whole.layers["lower"] <= whole.X).all() and (whole.layers["upper"] >= whole.X).all()
     assert (whole.layers["predicted_counts"] >= 0).all()
 
 
