@@ -82,9 +82,12 @@ def test_a_generator_of_opposite_sign_does_not_follow():
 
 
 def test_genes_that_real_patches_do_not_show_are_no_verdict_on_the_generator():
-    found = judge(lambda rng, asked: paint(rng, np.zeros(len(asked))), seed=3, seen=False)
-    assert not found.readable
-    assert "cannot be told" in found.verdict
+    blind = [
+        judge(lambda rng, asked: paint(rng, np.zeros(len(asked))), seed=seed, seen=False)
+        for seed in range(12)
+    ]
+    assert sum(found.readable for found in blind) <= 2
+    assert "cannot be told" in next(found for found in blind if not found.readable).verdict
 
 
 def test_copies_of_a_spots_images_do_not_pass_for_more_spots():
