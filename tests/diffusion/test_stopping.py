@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 
 from c2lst.diffusion.checkpoint import TrainHistory
-from c2lst.diffusion.stopping import EarlyStopping, best_check
+from c2lst.diffusion.stopping import EarlyStopping, kept_check
 from c2lst.diffusion.trainer import TrainSettings, train
 from c2lst.errors import InputError
 from children import die_in, exit_codes, train_and_save, train_together
@@ -38,7 +38,7 @@ def test_it_stops_on_an_objective_that_overfits_with_the_weights_that_were_best(
     model = plain_network()
     history = train(model, regression_loss, Numbers(), SETTINGS, stopping=overfitting())
     assert history.checked == list(range(0, history.checked[-1] + 1, 10))
-    best = best_check(history)
+    best = kept_check(history)
     assert len(history.checked) - 1 - best == 4 and history.checked[-1] < 200
     assert history.held_out[best] < 0.3 * min(history.held_out[0], history.held_out[-1])
     assert history.steps[-1] == history.checked[-1]
@@ -59,7 +59,7 @@ def test_it_does_not_stop_what_still_improves_and_changes_nothing_of_it():
     slow = dataclasses.replace(SETTINGS, learning_rate=1e-3)
     history = train(with_checks, regression_loss, Numbers(), slow, stopping=stopping)
     assert history.checked == list(range(0, 201, 10))
-    assert best_check(history) == 20 and np.all(np.diff(history.held_out) < 0)
+    assert kept_check(history) == 20 and np.all(np.diff(history.held_out) < 0)
     assert train(without, regression_loss, Numbers(), slow).losses == history.losses
     assert same(weights(with_checks), weights(without))
 
@@ -69,11 +69,21 @@ def test_the_same_weights_have_the_same_held_out_loss_whatever_the_step():
     stopping = overfitting(patience=99)
     history = train(plain_network(), regression_loss, Numbers(), frozen, stopping=stopping)
     assert len(history.held_out) == 21 and len(set(history.held_out)) == 1
-    assert best_check(history) == 0
+    assert kept_check(history) == 0
 
 
 def test_a_loss_that_is_not_finite_is_never_the_best():
-    assert best_check(TrainHistory(held_out=[float("nan"), 2.0, 1.0, float("inf")])) == 2
+    assert kept_check(TrainHistory(held_out=[float("nan"), 2.0, 1.0, float("inf")])) == 2
+
+
+def test_a_tolerance_keeps_the_last_weights_that_do_no_harm():
+    losses = TrainHistory(held_out=[1.0, 0.9, 0.95, 0.903, 0.92, 0.91, 0.89])
+    assert [kept_check(losses, t) for t in (0.0, 0.005, 0.02, 0.1)] == [6, 6, 6, 6]
+    rising = TrainHistory(held_out=[1.0, 0.9, 0.904, 0.903, 0.92, 0.95])
+    assert [kept_check(rising, t) for t in (0.0, 0.005, 0.03, 0.1)] == [1, 3, 4, 5]
+    flat = TrainHistory(held_out=[1.0] * 5)
+    assert [kept_check(flat, t) for t in (0.0, 0.005)] == [0, 4]
+    assert kept_check(TrainHistory(held_out=[float("nan"), float("inf"), 2.0]), 0.01) == 2
 
 
 @pytest.mark.parametrize("killed_at", [0, 3, 17, 38, 45])

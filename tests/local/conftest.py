@@ -55,7 +55,7 @@ def make_local(base, spots):
             "settings": {"training": {"seed": seed}},
             "parameters": 1,
             "final_loss": 0.5,
-            "best_step": 3,
+            "kept_step": 3,
         }
         return LocalModel(base, preprocessing, network, provenance)
 

@@ -178,7 +178,7 @@ def test_a_killed_adaptation_ends_like_the_uninterrupted_with_early_stop(
     monkeypatch.setattr(HeldOutObjective, "__call__", overfitting)
     monkeypatch.setattr("c2lst.diffusion.stopping.BATCH", 1000)
     whole, made = adapt(base, *spots, chosen)
-    assert made["early_stop"]["best_step"] == 8 and made["early_stop"]["stopped_at"] == 12
+    assert made["early_stop"]["kept_step"] == 8 and made["early_stop"]["stopped_at"] == 12
     calls = iter(range(1000))
     original = ConditionalObjective.__call__
 
@@ -257,7 +257,7 @@ def test_the_command_says_what_was_trained(base, spots, tmp_path):
     options += ["--null", "base", "--gene-dropout", 0.2, "--blocks", "up_blocks.*"]
     result = CliRunner().invoke(app, ["adapt", *map(str, [*where, *options])])
     assert result.exit_code == 0, result.output
-    for text in ("learnt from", "held out", "of the central model", "best at", "→", "min"):
+    for text in ("learnt from", "held out", "of the central model", "kept", "→", "min"):
         assert text in result.output
     loaded = LocalModel.load(tmp_path / "adapter", CentralModel.load(tmp_path / "central"))
     config = {"n_genes": 12, "width": 4, "blocks": "up_blocks.*", "null": "base"}

@@ -55,7 +55,7 @@ def test_the_configuration_names_everything(untrained, saved):
     assert config["genes_hash"] == untrained.preprocessing.panel.hash
     assert config["network"] == untrained.network.config
     assert config["um_per_px"] == pytest.approx(112 / 16)
-    assert {"weights_hash", "c2lst", "train_hash", "settings", "best_step"} <= set(config)
+    assert {"weights_hash", "c2lst", "train_hash", "settings", "kept_step"} <= set(config)
     card = (saved / "README.md").read_text()
     assert "No privacy audit" in card and "S1" in card and config["base_hash"][:12] in card
 

@@ -127,7 +127,7 @@ def test_spots_that_only_stopped_the_training_count_on_neither_side(lab):
     from c2lst.local.pairs import held_out_spots
 
     model = dataclasses.replace(
-        lab.local, provenance=lab.local.provenance | {"early_stop": {"best_step": 1}}
+        lab.local, provenance=lab.local.provenance | {"early_stop": {"kept_step": 1}}
     )
     watched = held_out_spots(lab.split, 0)
     chosen = AuditSpots.choose(lab.section, lab.split, model)

@@ -18,6 +18,7 @@ from c2lst.cli import (
     prediction,
     run,
     section,
+    study,
     sweep,
     synthesis,
 )
@@ -52,11 +53,12 @@ for command in (
     prediction.predict,
     prediction.evaluate,
     generator.evaluate_generator,
+    study.study,
     export.export,
     run.report,
     run.doctor,
 ):
-    app.command()(command)
+    app.command(cls=study.SpacedLists if command is study.study else None)(command)
 
 
 @app.callback()

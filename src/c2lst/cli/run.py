@@ -59,15 +59,18 @@ def run(
 
 
 def report(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, or of a study.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="report.html in the run by default.")
+        Path | None,
+        typer.Option("--output", "-o", help="report.html or study.html in the folder by default."),
     ] = None,
 ) -> None:
-    """Draw the report of a run."""
+    """Draw the report of a run, or of a study, finished or not."""
     from c2lst.report import write_report
+    from c2lst.study.page import is_study, write_study_page
 
-    tell(f"report: {write_report(run_folder, output)}")
+    write = write_study_page if is_study(folder) else write_report
+    tell(f"report: {write(folder, output)}")
 
 
 def doctor() -> None:

@@ -119,11 +119,10 @@ def show_adapter(made: dict[str, Any], genes: int, seconds: float) -> None:
         "time": f"{seconds // 60:.0f}:{seconds % 60:02.0f} min",
     }
     if stopped:
-        start, best = stopped["loss_at_start"], stopped["loss_at_best"]
+        start, best = stopped["loss_at_start"], stopped["loss_kept"]
         rows["spots"] += f", {stopped['held_out_spots']:,} held out"
-        rows["steps"] = (
-            f"stopped at {stopped['stopped_at']:,} of {steps}, best at {stopped['best_step']:,}"
-        )
+        ended, kept = stopped["stopped_at"], stopped["kept_step"]
+        rows["steps"] = f"{ended:,} of {steps}, weights of step {kept:,} kept"
         rows["held-out loss"] = f"{start:.4g} → {best:.4g} ({best / start - 1:+.1%})"
     if private:
         rows["privacy"] = f"ε = {private['epsilon']:g}, δ = {private['delta']:.1g}"

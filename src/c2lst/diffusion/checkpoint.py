@@ -71,8 +71,8 @@ class Checkpoint:
         Of the model, by name; ``weights`` are those that train.
     averages, optimizer, history
         Of the run.
-    best
-        Weights that were best for held-out samples, by name; empty where none are kept.
+    kept
+        Weights that are kept for the end, by name; empty where none are.
     numbers
         What else it goes by, such as the micro-batch that was found.
     """
@@ -82,7 +82,7 @@ class Checkpoint:
     weights: dict[str, torch.nn.Parameter]
     buffers: dict[str, Tensor]
     averages: Averages
-    best: dict[str, Tensor]
+    kept: dict[str, Tensor]
     optimizer: torch.optim.Optimizer
     history: TrainHistory
     numbers: dict[str, float]
@@ -93,7 +93,7 @@ class Checkpoint:
         named |= {f"buffer/{n}": b for n, b in self.buffers.items()}
         for average, shadow in self.averages.shadows.items():
             named |= {f"average/{average}/{n}": s for n, s in shadow.items()}
-        named |= {f"best/{n}": b for n, b in self.best.items()}
+        named |= {f"kept/{n}": b for n, b in self.kept.items()}
         for name, parameter in self.weights.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 named[f"optimizer/{key}/{name}"] = torch.as_tensor(value)
@@ -229,7 +229,7 @@ def needed_bytes(checkpoint: Checkpoint, snapshots: int) -> int:
 
     averages = sum(size(shadow) for shadow in checkpoint.averages.shadows.values())
     # With the weights go AdamW's two moments. One checkpoint is written before another goes.
-    one = 3 * size(checkpoint.weights) + averages + size(checkpoint.best) + size(checkpoint.buffers)
+    one = 3 * size(checkpoint.weights) + averages + size(checkpoint.kept) + size(checkpoint.buffers)
     return (KEEP + 1) * one + snapshots * size(checkpoint.weights)
 
 

@@ -155,7 +155,7 @@ class _Run:
             weights=self.weights,
             buffers=dict(self.model.named_buffers()),
             averages=self.averages,
-            best=self.stopping.best if self.stopping else {},
+            kept=self.stopping.kept if self.stopping else {},
             optimizer=self.optimizer,
             history=self.history,
             numbers=self.gradient.state(),

@@ -85,7 +85,9 @@ def adapt(
     if held_out:
         watched = Pairs(section.subset(held_out), preprocessing)
         stopping = EarlyStopping(
-            HeldOutObjective(central.process), HeldOutPairs(watched, central.process.steps)
+            HeldOutObjective(central.process),
+            HeldOutPairs(watched, central.process.steps),
+            tolerance=settings.stop_tolerance,
         )
     gradient, mechanism = _gradient(settings, len(pairs))
     plain = asdict(settings)
@@ -122,21 +124,23 @@ def adapt(
         "parameters": trained,
         "share": trained / sum(p.numel() for p in central.unet.parameters()),
         "final_loss": history.losses[-1],
-        "early_stop": _stopped(history, len(held_out)),
+        "early_stop": _stopped(history, settings, len(held_out)),
         "privacy": mechanism and mechanism.to_dict(),
     }
     return network, provenance
 
 
-def _stopped(history: TrainHistory, held_out: int) -> dict[str, Any] | None:
+def _stopped(
+    history: TrainHistory, settings: AdapterSettings, held_out: int
+) -> dict[str, Any] | None:
     """Return where the training stopped and what it reached; warn if it reached nothing."""
-    stopped = describe(history)
+    stopped = describe(history, settings.stop_tolerance)
     if stopped is None:
         return None
-    if stopped["best_step"] == 0:
+    if stopped["kept_step"] == 0:
         logger.warning(
-            "adapt: no step lowered the held-out loss, so the adapter leaves the central model as "
-            "it is; more spots may help"
+            "adapt: every step made held-out spots worse, so the adapter leaves the central model "
+            "as it is; more spots may help"
         )
     return stopped | {"held_out_spots": held_out}
 

@@ -46,8 +46,13 @@ class AdapterSettings:
         Mean share of genes that count as missing in a training image, in [0, 1). Above 0 the
         adapter also learns what it means that a gene is missing.
     early_stop
-        Stop when the loss of held-out spots no longer falls
-        (:func:`c2lst.local.pairs.held_out_spots`), and keep the weights that were best for them.
+        Stop when held-out spots (:func:`c2lst.local.pairs.held_out_spots`) are denoised worse,
+        and keep the last weights under which they were not.
+    stop_tolerance
+        How much worse than at best is still not worse, as a share of the loss. Genes tell so
+        little of the noise in an image that the loss hardly moves while the adapter learns to
+        follow them; 0 stops where it stops falling, which leaks less and follows less
+        (``docs/local.md``).
     private
         Train with differential privacy. What looks at spots beside the private gradient is then
         left out: early stopping, and the start at principal components.
@@ -68,6 +73,7 @@ class AdapterSettings:
     rank: int = 4
     gene_dropout: float = 0.0
     early_stop: bool = True
+    stop_tolerance: float = 0.005
     private: PrivacySettings | None = None
 
     def __post_init__(self) -> None:
@@ -76,6 +82,7 @@ class AdapterSettings:
         for name, fits, expected in (
             ("null_probability", 0 < self.null_probability < 1, "a share between 0 and 1"),
             ("gene_dropout", 0 <= self.gene_dropout < 1, "a share from 0 to below 1"),
+            ("stop_tolerance", self.stop_tolerance >= 0, "0 or more"),
             ("width", self.width >= 1, "at least 1"),
             ("rank", self.rank >= 1, "at least 1"),
             ("method", self.method in get_args(Method), " or ".join(get_args(Method))),

@@ -1,0 +1,122 @@
+"""The command that compares ratios, controls and baselines over sections, fractions and seeds."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from c2lst.cli import options as opt
+from c2lst.cli.terminal import tell
+from c2lst.errors import InputError
+
+
+class SpacedLists(TyperCommand):
+    """A command whose list options take several values at once: ``--ratios 0 1 10``."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Give every further value of a list option its name: ``--ratios 0 --ratios 1 …``."""
+        lists = {name for p in self.params if getattr(p, "multiple", False) for name in p.opts}
+        spread: list[str] = []
+        current = ""
+        for word in args:
+            if word.startswith("-"):
+                current = word if word in lists else ""
+            elif current and spread[-1] != current:
+                spread.append(current)
+            spread.append(word)
+        return super().parse_args(ctx, spread)
+
+
+def study(
+    sections: Annotated[
+        list[str],
+        typer.Argument(metavar="SECTION…", help="Slides, or FOLDER/SECTION; before the options."),
+    ],
+    output: opt.Output,
+    fractions: Annotated[
+        list[float] | None, typer.Option(help="Shares of spots that are sequenced.")
+    ] = None,
+    ratios: Annotated[
+        list[int] | None, typer.Option(help="Synthetic pairs per real one; 0 is always there.")
+    ] = None,
+    schemes: Annotated[
+        list[str] | None, typer.Option(help="How spots are chosen: random, buffered, blocks.")
+    ] = None,
+    controls: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="all, none, or of: same-epochs, duplicated, augmented, mixup, shuffled, "
+            "unconditional, synthetic-only."
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of splits of each kind.")] = None,
+    union: Annotated[
+        bool | None,
+        typer.Option(
+            "--union/--share", help="Batches mixed by the ratio, as in the paper, or by the preset."
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes, of one thread each.")] = 1,
+    central: Annotated[
+        str | None, typer.Option(help="Central model for all: its folder, or its id on the hub.")
+    ] = None,
+    preset: opt.Preset = "tiny",
+    config: opt.Config = None,
+) -> None:
+    """Find out whether synthetic pairs help: ratios, controls and baselines, at equal steps.
+
+    By default the whole grid is run, which takes long; an interrupted study goes on where it
+    stopped, and c2lst report STUDY draws what is done so far.
+    """
+    from c2lst.settings import load_settings
+    from c2lst.study import StudySettings, run_study
+
+    settings = load_settings(preset, config)
+    grid = StudySettings.of_preset(
+        preset,
+        fractions=_given(fractions),
+        ratios=_given(ratios),
+        schemes=_given(schemes),
+        controls=_controls(controls),
+        seeds=seeds,
+        union=union,
+    )
+    outcome = run_study(
+        sections,
+        output,
+        settings,
+        grid,
+        central=central,
+        jobs=jobs,
+        command=shlex.join(["c2lst", *sys.argv[1:]]),
+    )
+    done = outcome.cells - len(outcome.failed)
+    if done:
+        tell(f"study: {output / 'study.html'}")
+    if outcome.failed:
+        cell, message = next(iter(outcome.failed.items()))
+        tell(f"{len(outcome.failed)} of {outcome.cells} cells failed, such as {cell}: {message}")
+        tell("the same command tries them again")
+        raise typer.Exit(1)
+
+
+def _given(values: list[Any] | None) -> tuple[Any, ...] | None:
+    return tuple(values) if values else None
+
+
+def _controls(names: list[str] | None) -> tuple[str, ...] | None:
+    """Read names of controls, of which ``all`` and ``none`` stand alone."""
+    from c2lst.study.grid import CONTROLS
+
+    if not names:
+        return None
+    if names in (["all"], ["none"]):
+        return tuple(CONTROLS) if names == ["all"] else ()
+    for name in names:
+        if name in ("all", "none"):
+            raise InputError("study", f"--controls {name} stands alone", found=" ".join(names))
+    return tuple(names)
