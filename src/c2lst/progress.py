@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 logger = logging.getLogger("c2lst")
+BRIEF = 1.0
+_silent = False
 
 
 def console(*, every_process: bool = False) -> Console:
@@ -42,6 +45,7 @@ def progress_bar(label: str, total: int | None, *, completed: int = 0) -> Iterat
     """Show a bar with elapsed time and time left while the block runs; ``total`` may be unknown.
 
     Nothing is drawn where standard error is no terminal; one line at the end says what was done.
+    A bar that was there for less than a second leaves no line behind.
     """
     from rich.progress import (
         BarColumn,
@@ -61,6 +65,27 @@ def progress_bar(label: str, total: int | None, *, completed: int = 0) -> Iterat
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console(), refresh_per_second=4) as progress:
+    with Progress(*columns, console=console(), refresh_per_second=4, disable=_silent) as progress:
         task = progress.add_task(label, total=total, completed=completed, note="")
+        started = time.monotonic()
         yield Bar(progress, task)
+        progress.live.transient = time.monotonic() - started < BRIEF
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Draw no bars and show no messages while the block runs: a bar around it speaks for it.
+
+    Handlers that are added inside, to keep messages, get them as ever.
+    """
+    global _silent
+    before, levels = _silent, [(handler, handler.level) for handler in logger.handlers]
+    _silent = True
+    for handler, _ in levels:
+        handler.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        _silent = before
+        for handler, level in levels:
+            handler.setLevel(level)

@@ -65,6 +65,7 @@ def adapt(
     from c2lst.data.preprocessing import Preprocessing
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
+    from c2lst.diffusion.processes import Processes
     from c2lst.local import LocalModel
     from c2lst.local.sources import Sources
     from c2lst.settings import load_settings
@@ -94,6 +95,8 @@ def adapt(
         base, slide, spots, preprocessing, settings.adapter, directory=opt.scratch(output)
     )
     seconds = time.perf_counter() - started
+    if not Processes().is_main:
+        return
     local.save(output, sources=Sources(section, split_file, central))
     opt.clear_scratch(output)
     show_adapter(local.provenance, len(preprocessing.panel.genes), seconds)

@@ -23,7 +23,7 @@ COLOURS = {
 
 INK = "#1c2430"
 LABELS = {
-    REAL: "real, held out",
+    REAL: "real, same spots",
     SYNTHETIC: "synthetic",
     SHUFFLED: "other spot's genes",
     UNCONDITIONAL: "no genes",
@@ -106,7 +106,7 @@ def _against_real(axes: Axes, followed: Followed) -> None:
     ends = _limits(rows[[REAL, "estimate"]].to_numpy())
     axes.plot(ends, ends, color=INK, linewidth=0.6, linestyle="--")
     axes.set(title=f"{followed.what}, one dot each", xlim=ends, ylim=ends)
-    axes.set(xlabel="r on real held-out patches", ylabel="r on synthetic patches")
+    axes.set(xlabel="r on real patches of the same spots", ylabel="r on synthetic patches")
     axes.set_aspect("equal")
 
 
