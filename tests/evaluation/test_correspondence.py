@@ -98,3 +98,15 @@ def test_clustering_depends_on_the_seed_alone():
 def test_what_cannot_be_compared_is_refused(clusters, look, problem):
     with pytest.raises(InputError, match=problem):
         correspond(clusters, look, np.arange(20))
+
+
+def test_a_spot_unlike_all_others_is_no_cluster():
+    rng = np.random.default_rng(1)
+    planted = np.repeat([0, 1, 2], 20)
+    scaled = blobs(planted, width=12)
+    scaled[0] = 40.0 * rng.standard_normal(scaled.shape[1])
+    found = expression_clusters(scaled)
+    assert np.bincount(found).min() >= 3
+    from sklearn.metrics import adjusted_rand_score
+
+    assert adjusted_rand_score(found[1:], planted[1:]) > 0.5

@@ -16,6 +16,7 @@ from c2lst.errors import InputError
 
 COMPONENTS = 10
 FEWEST, MOST = 3, 8
+SMALLEST = 3
 PER_CLUSTER = 8
 PERMUTATIONS = 199
 FOLDS = 5
@@ -53,6 +54,9 @@ def expression_clusters(
 ) -> np.ndarray:
     """Cluster spots by expression: k-means on principal components, k of the best silhouette.
 
+    k-means gives spots unlike all others, such as those of few counts, clusters of their own. They
+    say nothing of tissue: clusters of fewer than `SMALLEST` spots go to the nearest of the rest.
+
     Parameters
     ----------
     scaled
@@ -83,7 +87,7 @@ def expression_clusters(
     points = _components(np.nan_to_num(scaled), standardise=False)
     best, score = np.zeros(len(points), dtype=int), -np.inf
     for k in range(fewest, most + 1):
-        labels = _k_means(points, k, seed)
+        labels = _without_small(points, _k_means(points, k, seed))
         sample = min(_SILHOUETTE_SAMPLE, len(points))
         if (
             found := silhouette_score(points, labels, sample_size=sample, random_state=seed)
@@ -91,6 +95,19 @@ def expression_clusters(
             best, score = labels, found
     by_size = np.argsort(-np.bincount(best), kind="stable")
     return np.argsort(by_size)[best]
+
+
+def _without_small(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Give the spots of small clusters to the nearest of the others; two at least stay."""
+    sizes = np.bincount(labels)
+    kept = np.flatnonzero(sizes >= SMALLEST)
+    if len(kept) < 2:
+        kept = np.sort(np.argsort(-sizes, kind="stable")[:2])
+    centroids = np.stack([points[labels == label].mean(axis=0) for label in kept])
+    nearest = np.linalg.norm(points[:, None] - centroids[None], axis=2).argmin(axis=1)
+    place = np.full(len(sizes), -1)
+    place[kept] = np.arange(len(kept))
+    return np.where(place[labels] >= 0, place[labels], nearest)
 
 
 def correspond(

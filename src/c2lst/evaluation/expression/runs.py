@@ -57,7 +57,8 @@ def combine(runs: Sequence[DataFrame | str | Path], by: Sequence[str] = ("method
         if missing := [name for name in by if name not in table]:
             raise InputError("runs", "a table lacks a column", found=", ".join(missing))
     together = pd.concat(tables, ignore_index=True)
-    values = [str(n) for n in together.select_dtypes("number") if not _is_bound(str(n))]
+    numbers = (str(name) for name in together.select_dtypes("number"))
+    values = [name for name in numbers if name not in by and not _is_bound(name)]
     groups = together.groupby(list(by), sort=False)
     combined = {"runs": groups.size()}
     for name in values:
