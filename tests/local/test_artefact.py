@@ -12,6 +12,7 @@ from c2lst.diffusion.unet import build_unet
 from c2lst.errors import InputError
 from c2lst.local import LocalModel, SynthesisSettings
 from c2lst.local.artefact import base_name
+from c2lst.local.card import adapter_card
 from c2lst.local.sources import Sources
 from toy import SHAPE
 
@@ -195,3 +196,13 @@ def test_an_adapter_that_is_built_otherwise_is_not_exchanged(
     with pytest.raises(InputError, match=message):
         model.swap(tmp_path / "other")
     assert model.hash == before
+
+
+def test_the_card_says_how_many_spots_decided_when_to_stop():
+    stopped = {"held_out_spots": 7, "kept_step": 450, "loss_kept": 0.038, "loss_at_start": 0.04}
+    config = {"format": 2, "c2lst": "1", "base_hash": "b" * 64, "section": "S", "size": 48}
+    config |= {"patch_um": 112.0, "training_spots": 40}
+    assert "weights of step 450 changed their denoising loss by -5.0%" in adapter_card(
+        config | {"early_stop": stopped}, 250
+    )
+    assert "denoising loss" not in adapter_card(config | {"early_stop": None}, 250)

@@ -46,7 +46,7 @@ def save_adapter(model: LocalModel, directory: str | Path, sources: Sources | No
     config = {
         "format": FORMAT,
         "c2lst": __version__,
-        "adapter_type": "gene_film",
+        "adapter_type": "gene_lora" if model.network.config["rank"] else "gene_film",
         "hash": adapter_hash(state, model.preprocessing),
         "weights_hash": tensors_hash(state),
         "genes_hash": model.preprocessing.panel.hash,

@@ -48,7 +48,7 @@ normalised and scaled by the statistics in `preprocessing.json`, which holds the
 ## Data
 
 Trained on {config["training_spots"]} paired spots of section {config["section"]}, and on no other
-spot. `adapter_config.json` names them by hash and lists all settings.
+spot. {_stopped(config)}`adapter_config.json` names them by hash and lists all settings.
 
 ## Privacy
 
@@ -56,3 +56,15 @@ It was trained on patient data of one institution. **No privacy audit has been r
 where the data may be kept, until `c2lst export` has audited it. `sources.json` holds paths of the
 machine that made it.
 """
+
+
+def _stopped(config: Mapping[str, Any]) -> str:
+    """Say how many of the spots decided when to stop, and what came of it."""
+    stopped = config.get("early_stop")
+    if not stopped:
+        return ""
+    change = stopped["loss_kept"] / stopped["loss_at_start"] - 1
+    return (
+        f"Of these, {stopped['held_out_spots']} were not learnt from and decided when to stop: the "
+        f"weights of step {stopped['kept_step']:,} changed their denoising loss by {change:+.1%}. "
+    )
