@@ -11,7 +11,7 @@ from toy import TOML
 runner = CliRunner()
 VERBS = [
     *("run", "fetch", "simulate", "ingest", "split", "collect", "pretrain", "sample"),
-    *("plan", "sweep", "drop-genes", "evaluate-generator", "export"),
+    *("plan", "sweep", "drop-genes", "evaluate-generator", "export", "study"),
     *("publish", "adapt", "synthesize", "train", "predict", "evaluate", "report", "doctor"),
 ]
 

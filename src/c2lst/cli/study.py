@@ -17,7 +17,7 @@ from c2lst.errors import InputError
 class SpacedLists(TyperCommand):
     """A command whose list options take several values at once: ``--ratios 0 1 10``."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give every further value of a list option its name: ``--ratios 0 --ratios 1 …``."""
         lists = {name for p in self.params if getattr(p, "multiple", False) for name in p.opts}
         spread: list[str] = []
@@ -34,7 +34,7 @@ class SpacedLists(TyperCommand):
 def study(
     sections: Annotated[
         list[str],
-        typer.Argument(metavar="SECTION…", help="Slides, or FOLDER/SECTION; before the options."),
+        typer.Argument(metavar="SECTION", help="Slides, or FOLDER/SECTION; before the options."),
     ],
     output: opt.Output,
     fractions: Annotated[

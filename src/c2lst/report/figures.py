@@ -57,7 +57,8 @@ def jpeg(image: Image, quality: int = 86) -> str:
     return _uri(buffer.getvalue(), "jpeg")
 
 
-def _rendered(figure: Figure) -> Image:
+def rendered(figure: Figure) -> Image:
+    """Draw a figure into an image."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
@@ -66,7 +67,7 @@ def _rendered(figure: Figure) -> Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def _few_colours(image: Image) -> Image:
+def few_colours(image: Image) -> Image:
     """Reduce to 256 colours: a third of the bytes, no visible change in charts and maps."""
     from PIL import Image
 
@@ -74,7 +75,8 @@ def _few_colours(image: Image) -> Image:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def report_style() -> Iterator[None]:
+    """Draw what is drawn inside in the style of the report."""
     import matplotlib
 
     settings: dict[Any, Any] = {
@@ -230,7 +232,7 @@ class Frame:
 
 def split_overlay(frame: Frame, role: np.ndarray, mpp: float | None) -> str:
     """Draw the split over the slide, with a scale bar where µm per px is known."""
-    with _style():
+    with report_style():
         figure, axes = frame.figure(SLIDE_INCHES)
         frame.background(axes, faint=False)
         for name, style in ROLE_STYLE.items():
@@ -242,14 +244,14 @@ def split_overlay(frame: Frame, role: np.ndarray, mpp: float | None) -> str:
                 frame.spots(axes, mask, linewidth=rim, **style)
         if mpp is not None:
             _scale_bar(axes, frame, mpp)
-        return jpeg(_rendered(figure))
+        return jpeg(rendered(figure))
 
 
 def slide_crop(frame: Frame) -> str:
     """Show the same part of the slide without marks."""
     figure, axes = frame.figure(SLIDE_INCHES)
     frame.background(axes, faint=False)
-    return jpeg(_rendered(figure))
+    return jpeg(rendered(figure))
 
 
 def _scale_bar(axes: Any, frame: Frame, mpp: float) -> None:
@@ -273,7 +275,7 @@ def spot_map(
     limits: tuple[float, float],
 ) -> str:
     """Draw one value a spot: values (n,), NaN in grey, spots of ``outlined`` (n,) ringed."""
-    with _style():
+    with report_style():
         figure, axes = frame.figure(MAP_INCHES)
         frame.background(axes, faint=True)
         rim = frame.rim(MAP_INCHES, widest=0.9)
@@ -283,7 +285,7 @@ def spot_map(
         discs.set_array(values[known])
         discs.set_clim(*limits)
         frame.spots(axes, outlined, facecolor="none", edgecolor="#111111", linewidth=rim)
-        return png(_few_colours(_rendered(figure)))
+        return png(few_colours(rendered(figure)))
 
 
 def colour_bar(colours: str) -> str:
@@ -297,7 +299,7 @@ def colour_bar(colours: str) -> str:
 
 def predicted_against_observed(observed: np.ndarray, predicted: np.ndarray) -> str:
     """Density of (observed, predicted) pairs with the line of equality; both 1-d, log1p CP10k."""
-    with _style():
+    with report_style():
         figure, axes = _square_axes()
         high = float(np.quantile(np.concatenate([observed, predicted]), 0.999)) or 1.0
         axes.hexbin(
@@ -312,7 +314,7 @@ def predicted_against_observed(observed: np.ndarray, predicted: np.ndarray) -> s
         )
         axes.plot([0, high], [0, high], color="#111111", linewidth=1, linestyle=(0, (4, 3)))
         axes.set(xlim=(0, high), ylim=(0, high), xlabel="Observed", ylabel="Predicted")
-        return png(_few_colours(_rendered(figure)))
+        return png(few_colours(rendered(figure)))
 
 
 def _density_colours() -> Any:
@@ -325,7 +327,7 @@ def _density_colours() -> Any:
 
 def gene_scatter(x: np.ndarray, y: np.ndarray, labels: tuple[str, str]) -> str:
     """Return one dot a gene: its score without (x) and with (y) synthetic pairs; both (G,)."""
-    with _style():
+    with report_style():
         figure, axes = _square_axes()
         axes.scatter(x, y, s=16, color="#0072b2", alpha=0.65, linewidths=0)
         both = np.concatenate([x, y])
@@ -333,7 +335,7 @@ def gene_scatter(x: np.ndarray, y: np.ndarray, labels: tuple[str, str]) -> str:
         ends = (float(both.min()) - pad, float(both.max()) + pad)
         axes.plot(ends, ends, color="#111111", linewidth=1, linestyle=(0, (4, 3)))
         axes.set(xlim=ends, ylim=ends, xlabel=labels[0], ylabel=labels[1])
-        return png(_few_colours(_rendered(figure)))
+        return png(few_colours(rendered(figure)))
 
 
 def _square_axes() -> tuple[Figure, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ def write_report(run: Path, output: Path | None = None) -> Path:
 
 def render(artefacts: RunArtefacts) -> str:
     """Return the page as text."""
+    return fill("report.html.j2", content(artefacts))
+
+
+def fill(template: str, content: Mapping[str, Any]) -> str:
+    """Fill a template of this package; a name that is missing is an error."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -58,7 +64,7 @@ def render(artefacts: RunArtefacts) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(content(artefacts))
+    return environment.get_template(template).render(content)
 
 
 def content(artefacts: RunArtefacts) -> dict[str, Any]:

@@ -176,7 +176,7 @@ class RunDirectory:
                 self.manifest_path, "format", found=self.manifest["format"], expected=FORMAT
             )
         for kind, wanted in (("inputs", inputs), ("settings", settings)):
-            for name, found, expected in _differences(self.manifest[kind], wanted):
+            for name, found, expected in differences(self.manifest[kind], wanted):
                 raise InputError(
                     self.root,
                     f"holds a run with another {name}",
@@ -197,11 +197,12 @@ class _Notes(logging.Handler):
         self.run.note(record.getMessage())
 
 
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, object, object]]:
+def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, object, object]]:
+    """Yield the dotted name, the old and the new value of what differs between two requests."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted(set(old) | set(new)):
             path = f"{name}.{key}" if name else key
-            yield from _differences(old.get(key), new.get(key), path)
+            yield from differences(old.get(key), new.get(key), path)
     elif _listed(old) != _listed(new):
         yield name, old, new
 

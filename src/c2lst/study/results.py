@@ -1,0 +1,79 @@
+"""The tables of a study: one row per split, arm and method, and the same gene by gene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from c2lst.errors import InputError
+from c2lst.storage import whole_file
+from c2lst.study.cells import GENES, METRICS
+from c2lst.study.comparisons import with_drop
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+STUDY_TABLE, GENE_TABLE, MEAN_TABLE = "study.parquet", "genes.parquet", "table.csv"
+KEYS = ("section", "scheme", "fraction", "seed", "arm", "method")
+_FACTS = ("ratio", "pairs", "steps", "networks", "train_spots")
+"""Numbers that say what a cell is: they need no interval."""
+
+
+def collect(root: Path) -> bool:
+    """Write the tables of the cells that are done; say whether there is any.
+
+    ``study.parquet`` has a row for each section, scheme, fraction, seed, arm and method: every
+    metric of :func:`c2lst.evaluation.expression.evaluate` with ``ratio``, ``pairs``, ``steps`` of
+    each network, ``networks``, ``train_spots`` and hashes; ``genes.parquet`` the same gene by
+    gene; ``table.csv`` the means over seeds with 95 % intervals.
+    """
+    import pandas as pd
+
+    cells = root.glob("splits/*/*/cells/*")
+    done = sorted(cell for cell in cells if not cell.name.startswith("."))
+    if not done:
+        return False
+    for name, part in ((STUDY_TABLE, METRICS), (GENE_TABLE, GENES)):
+        table = pd.concat([pd.read_parquet(cell / part) for cell in done], ignore_index=True)
+        if name == STUDY_TABLE:
+            table = with_drop(table)
+        with whole_file(root / name) as partial:
+            table.to_parquet(partial, index=False)
+    with whole_file(root / MEAN_TABLE) as partial:
+        means(read_table(root)).to_csv(partial, index=False, float_format="%.6g")
+    return True
+
+
+def read_table(root: Path, name: str = STUDY_TABLE) -> DataFrame:
+    """Read a table of a study.
+
+    Raises
+    ------
+    InputError
+        If the study has none yet.
+    """
+    import pandas as pd
+
+    if not (root / name).is_file():
+        raise InputError(root / name, "no such file", remedy="let c2lst study finish a cell")
+    return pd.read_parquet(root / name)
+
+
+def read_means(root: Path) -> DataFrame:
+    """Read ``table.csv``."""
+    import pandas as pd
+
+    return pd.read_csv(root / MEAN_TABLE)
+
+
+def means(table: DataFrame) -> DataFrame:
+    """Average over seeds, with 95 % intervals over them (:func:`combine`).
+
+    A row per section, scheme, fraction, arm and method.
+    """
+    from c2lst.evaluation.expression import combine
+
+    by = [name for name in KEYS if name != "seed"]
+    runs = [run.drop(columns="seed") for _, run in table.groupby("seed")]
+    combined: DataFrame = combine(runs, by=by)
+    return combined.drop(columns=[f"{name}{end}" for name in _FACTS for end in ("_low", "_high")])
