@@ -16,11 +16,9 @@ def export(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder to write, or a .zip file.")
     ],
-    section: Annotated[Path | None, typer.Option(help="Folder of the section.")] = None,
-    split_file: Annotated[Path | None, typer.Option("--split", help="Split, as JSON.")] = None,
-    central: Annotated[
-        str | None, typer.Option(help="Folder of the central model, or its id on the hub.")
-    ] = None,
+    section: opt.NotedSection = None,
+    split_file: opt.NotedSplit = None,
+    central: opt.NotedCentral = None,
     adapter: Annotated[
         Path | None, typer.Option(help="Of synthetic pairs: the adapter that drew them.")
     ] = None,

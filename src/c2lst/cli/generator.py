@@ -17,17 +17,11 @@ if TYPE_CHECKING:
 
 
 def evaluate_generator(
-    adapter: Annotated[Path, typer.Argument(help="Folder of the adapter.")],
+    adapter: opt.Adapter,
     output: opt.Output,
-    section: Annotated[
-        Path | None, typer.Option(help="Folder of the section; noted with the adapter.")
-    ] = None,
-    split_file: Annotated[
-        Path | None, typer.Option("--split", help="Its split; noted with the adapter.")
-    ] = None,
-    central: Annotated[
-        str | None, typer.Option(help="Central model or hub id; noted with the adapter.")
-    ] = None,
+    section: opt.NotedSection = None,
+    split_file: opt.NotedSplit = None,
+    central: opt.NotedCentral = None,
     held_out: Annotated[
         Path | None,
         typer.Option(help="Section that the adapter never saw, instead of the test spots."),

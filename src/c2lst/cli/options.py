@@ -17,6 +17,21 @@ SectionName = Annotated[
 ]
 Central = Annotated[Path, typer.Option(help="Folder of the central model.")]
 SplitFile = Annotated[Path, typer.Option("--split", help="Split, as JSON.")]
+Adapter = Annotated[Path, typer.Argument(help="Folder of the adapter.")]
+# An adapter notes where it was made from: these say otherwise.
+NotedSection = Annotated[
+    Path | None, typer.Option("--section", help="Folder of the section; noted with the adapter.")
+]
+NotedSplit = Annotated[
+    Path | None, typer.Option("--split", help="Its split; noted with the adapter.")
+]
+NotedCentral = Annotated[
+    str | None, typer.Option("--central", help="Central model or hub id; noted with the adapter.")
+]
+Guidance = Annotated[float | None, typer.Option(help="Guidance scale.")]
+Sampler = Annotated[
+    Literal["paper", "faithful", "fast"] | None, typer.Option(help="Solver and its steps.")
+]
 Fraction = Annotated[float | None, typer.Option(help="Share of spots that are sequenced.")]
 Scheme = Annotated[
     Literal["random", "buffered", "blocks"], typer.Option(help="How spots are chosen.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,24 +19,9 @@ if TYPE_CHECKING:
     from c2lst.local.sweep import SweepResult
     from c2lst.local.synthesis import SynthesisSettings
 
-Adapter = Annotated[Path, typer.Argument(help="Folder of the adapter.")]
-Guidance = Annotated[float | None, typer.Option(help="Guidance scale.")]
-Sampler = Annotated[
-    Literal["paper", "faithful", "fast"] | None, typer.Option(help="Solver and its steps.")
-]
-Section = Annotated[
-    Path | None, typer.Option(help="Folder of the section; noted with the adapter.")
-]
-SplitFile = Annotated[
-    Path | None, typer.Option("--split", help="Its split; noted with the adapter.")
-]
-Central = Annotated[
-    str | None, typer.Option(help="Central model or hub id; noted with the adapter.")
-]
-
 
 def sweep(
-    adapter: Adapter,
+    adapter: opt.Adapter,
     output: opt.Output,
     gene: Annotated[str | None, typer.Option(help="The gene to move.")] = None,
     genes: Annotated[str | None, typer.Option(help="Genes to move together: A,B,C.")] = None,
@@ -51,11 +36,11 @@ def sweep(
     steps: Annotated[int, typer.Option(help="Steps; the spot's own profile is one.")] = 9,
     noises: Annotated[int, typer.Option(min=1, help="Noises: rows of the figure.")] = 6,
     nulls: Annotated[int, typer.Option(min=0, help="Random genes to compare with.")] = 20,
-    guidance: Guidance = None,
-    sampler: Sampler = None,
-    section: Section = None,
-    split_file: SplitFile = None,
-    central: Central = None,
+    guidance: opt.Guidance = None,
+    sampler: opt.Sampler = None,
+    section: opt.NotedSection = None,
+    split_file: opt.NotedSplit = None,
+    central: opt.NotedCentral = None,
     preset: opt.Preset = "small",
     config: opt.Config = None,
     seed: opt.Seed = None,
@@ -123,16 +108,16 @@ def sweep(
 
 
 def drop_genes(
-    adapter: Adapter,
+    adapter: opt.Adapter,
     output: opt.Output,
     number: Annotated[int, typer.Option(help="Genes to drop at random (paper: 5).")] = 5,
     trials: Annotated[int, typer.Option(min=1, help="Random choices of the genes.")] = 10,
     spots: Annotated[int, typer.Option(min=2, help="Training spots to draw for.")] = 16,
-    guidance: Guidance = None,
-    sampler: Sampler = None,
-    section: Section = None,
-    split_file: SplitFile = None,
-    central: Central = None,
+    guidance: opt.Guidance = None,
+    sampler: opt.Sampler = None,
+    section: opt.NotedSection = None,
+    split_file: opt.NotedSplit = None,
+    central: opt.NotedCentral = None,
     preset: opt.Preset = "small",
     config: opt.Config = None,
     seed: opt.Seed = None,

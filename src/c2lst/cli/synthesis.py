@@ -14,7 +14,7 @@ from c2lst.progress import logger
 
 
 def synthesize(
-    adapter: Annotated[Path, typer.Argument(help="Folder of the adapter.")],
+    adapter: opt.Adapter,
     output: opt.Output,
     per_spot: Annotated[
         int | None, typer.Option(help="Images per training spot, or per row of --profiles.")
@@ -33,24 +33,16 @@ def synthesize(
         Literal["expression", "space"] | None,
         typer.Option(help="Which spots mixup takes as close."),
     ] = None,
-    sampler: Annotated[
-        Literal["paper", "faithful", "fast"] | None, typer.Option(help="Solver and its steps.")
-    ] = None,
-    guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
+    sampler: opt.Sampler = None,
+    guidance: opt.Guidance = None,
     guidance_interval: Annotated[
         tuple[float, float] | None,
         typer.Option(metavar="LO HI", help="Noise levels σ/α to guide at; all by default."),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images at a time.")] = None,
-    section: Annotated[
-        Path | None, typer.Option(help="Folder of the section; noted with the adapter.")
-    ] = None,
-    split_file: Annotated[
-        Path | None, typer.Option("--split", help="Its split; noted with the adapter.")
-    ] = None,
-    central: Annotated[
-        str | None, typer.Option(help="Central model or hub id; noted with the adapter.")
-    ] = None,
+    section: opt.NotedSection = None,
+    split_file: opt.NotedSplit = None,
+    central: opt.NotedCentral = None,
     preset: opt.Preset = "small",
     config: opt.Config = None,
     seed: opt.Seed = None,
