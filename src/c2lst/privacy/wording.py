@@ -51,8 +51,8 @@ def _of_copying(copying: Copying) -> str:
 
 def _of_attack(attack: Attack) -> str:
     return (
-        f"Training spots can be told from held-out ones by the {attack.name} with AUC {attack.auc} "
-        f"(0.50 by chance): {_SAYS[attack.verdict]}."
+        f"Telling training spots from held-out ones by the {attack.name}: AUC {attack.auc}, 0.50 by "
+        f"chance: {_SAYS[attack.verdict]}."
     )
 
 
@@ -72,7 +72,7 @@ def _of_profiles(audit: PrivacyAudit) -> list[tuple[Verdict, str]]:
     return [
         (
             attack.verdict,
-            "The set carries no measured profile, but profiles made from them; training spots can "
-            f"be told by the {attack.name} with AUC {attack.auc}: {_SAYS[attack.verdict]}.",
+            "The set carries no measured profile, but profiles made from them; telling training "
+            f"spots by the {attack.name}: AUC {attack.auc}: {_SAYS[attack.verdict]}.",
         )
     ]
