@@ -51,8 +51,8 @@ def _of_copying(copying: Copying) -> str:
 
 def _of_attack(attack: Attack) -> str:
     return (
-        f"Telling training spots from held-out ones by the {attack.name}: AUC {attack.auc}, 0.50 by "
-        f"chance: {_SAYS[attack.verdict]}."
+        f"Telling training spots from held-out ones by the {attack.name}: AUC {attack.auc}, by "
+        f"chance 0.50: {_SAYS[attack.verdict]}."
     )
 
 
