@@ -1,4 +1,5 @@
-# make demo: set-up, then the main job on simulated tissue; make test: set-up, then the tests.
+# make demo: set-up, then the main job on simulated tissue; make test: set-up, then the tests, with
+# one thread for each worker: more of them than cores wait for one another.
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
@@ -19,7 +20,7 @@ demo: $(VENV)/ready
 	@echo "open demo/run/report.html in a browser"
 
 test: $(VENV)/ready lint
-	$(BIN)/python -m pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -104,7 +104,7 @@ def test_predictions_file(prediction, section, split, preprocessing, tmp_path):
     adata.write_h5ad(tmp_path / "predictions.h5ad")
     read = anndata.read_h5ad(tmp_path / "predictions.h5ad")
     assert set(read.layers) == {
-        "predicted", "observed", "lower", "upper", "network_cotrained",
+        "predicted", "observed", "lower", "upper", "predicted_counts", "network_cotrained",
         *(f"baseline_{name}" for name in baselines_for(features=False)),
     }  # fmt: skip
     assert read.X.dtype == np.float32
