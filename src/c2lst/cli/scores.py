@@ -1,4 +1,4 @@
-"""The scores of held-out spots for the terminal: what fits in 100 columns; the rest is in CSV."""
+"""The scores of held-out spots for the terminal: what fits in 80 columns; the rest is in CSV."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def show_scores(directory: Path) -> None:
     metrics = pd.read_csv(directory / METRICS).sort_values("mae", kind="stable")
     table = Table(title="spots that were not sequenced (log1p of counts per 10,000)", box=None)
     table.add_column("method", overflow="fold")
-    for name in ("MAE", "95 %", "Pearson", "R²", "skill", "explained", "Moran Δ"):
+    for name in ("MAE", "95 %", "Pearson", "skill", "explained"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in metrics.to_dict("records"):
         table.add_row(
@@ -37,10 +37,8 @@ def show_scores(directory: Path) -> None:
             f"{row['mae']:.3f}",
             _span(row, "mae", "{:.3f}"),
             _text(row["pearson"], "{:.3f}"),
-            _text(row["r2"], "{:+.3f}"),
             _text(row["skill"], "{:+.1%}"),
             _text(row["explained_share"], "{:+.1%}"),
-            _text(row["moran_difference_corrected"], "{:.3f}"),
             style="bold" if str(row["method"]).startswith("c2lst") else None,
         )
     console = Console()
@@ -62,7 +60,6 @@ def _notes(metrics: DataFrame, coverage: Path) -> list[str]:
             "that counting alone leaves"
         )
         lines.append("skill 100 %: no error; explained 100 %: no error but that of counting")
-        lines.append("Moran Δ: mean difference of Moran's I from the observed map without noise")
     if coverage.is_file():
         groups = pd.read_csv(coverage).set_index("group").to_dict("index")
         every = groups["all"]

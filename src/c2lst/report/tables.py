@@ -142,7 +142,7 @@ def _explained(ours: MethodScore) -> list[Card]:
     share = ours.explained
     if not math.isfinite(share.value):
         return []
-    detail = f"of what counting noise leaves to explain; {_interval(share, scale=100, digits=1)}"
+    detail = f"of what noise leaves; {_interval(share, scale=100, digits=1)}"
     return [Card("Explained share", percent(share.value, 1), detail)]
 
 
