@@ -1,3 +1,4 @@
+import logging
 import time
 
 from c2lst import progress
@@ -20,3 +21,29 @@ def test_a_bar_inside_quietly_is_never_seen(capsys, monkeypatch):
     with progress.quietly(), progress.progress_bar("inside", 2) as bar:
         bar.advance(2)
     assert "inside" not in capsys.readouterr().err
+
+
+class Kept(logging.Handler):
+    """Keeps messages."""
+
+    def __init__(self):
+        super().__init__()
+        self.messages = []
+
+    def emit(self, record):
+        self.messages.append(record.getMessage())
+
+
+def test_quiet_is_for_those_who_listened_before():
+    outside, inside = Kept(), Kept()
+    progress.logger.addHandler(outside)
+    try:
+        with progress.quietly():
+            progress.logger.addHandler(inside)
+            progress.logger.warning("a cell's own")
+        progress.logger.warning("of the study")
+    finally:
+        progress.logger.removeHandler(outside)
+        progress.logger.removeHandler(inside)
+    assert outside.messages == ["of the study"]
+    assert inside.messages == ["a cell's own", "of the study"]

@@ -42,7 +42,7 @@ def adapt(
     early_stop: Annotated[
         bool | None,
         typer.Option(
-            "--early-stop/--no-early-stop", help="Stop when held-out spots gain no more (default)."
+            "--early-stop/--no-early-stop", help="Stop when it harms held-out spots (default)."
         ),
     ] = None,
     epsilon: Annotated[

@@ -1,4 +1,4 @@
-"""When to end a training: once samples that it does not learn from stop gaining by it."""
+"""When to end a training: by how samples do that it does not learn from."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HELD_OUT = 7
 
 
 class EarlyStopping:
-    """Ends a training whose averaged weights do no better on held-out samples any more.
+    """Ends a training whose averaged weights are not good enough for held-out samples any more.
 
     Every check draws the same noise for the same sample, so that the loss differs from check to
     check by the weights alone. The last weights that were good enough are kept, and are what the

@@ -72,7 +72,7 @@ def train(
         Work on a schedule, such as drawing samples; the weights come out the same without.
     stopping
         Ends the training before its last step where held-out samples say so, with the averaged
-        weights that were best for them.
+        weights that it kept.
     gradient
         What computes the gradient of an update.
     about

@@ -120,11 +120,12 @@ def _baselines(material: Material) -> dict[str, np.ndarray]:
 
 def _median(material: Material) -> dict[str, np.ndarray]:
     """Return the one baseline that every arm needs: skill is counted from it."""
-    from c2lst.prediction.baselines import train_median
+    from c2lst.prediction.baselines import REGISTRY
 
     section, train = material.section, material.split.training(material.section)
     expression = material.preprocessing.lognorm(train)
-    return {_REFERENCE: train_median(train.centres_um, expression, section.centres_um)}
+    median = REGISTRY["train_median"](train.centres_um, expression, section.centres_um)
+    return {_REFERENCE: median}
 
 
 def _labelled(table: DataFrame, cell: Cell, facts: dict[str, Any]) -> DataFrame:

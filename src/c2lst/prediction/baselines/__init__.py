@@ -12,22 +12,4 @@ from c2lst.prediction.baselines.registry import (
     leave_one_out,
 )
 
-BASELINES = baselines_for(features=False)
-"""Every baseline of coordinates alone, by name."""
-
-knn = REGISTRY["knn"]
-kriging = REGISTRY["kriging"]
-train_mean = REGISTRY["train_mean"]
-train_median = REGISTRY["train_median"]
-
-__all__ = [
-    "BASELINES",
-    "REGISTRY",
-    "Baseline",
-    "baselines_for",
-    "knn",
-    "kriging",
-    "leave_one_out",
-    "train_mean",
-    "train_median",
-]
+__all__ = ["REGISTRY", "Baseline", "baselines_for", "leave_one_out"]
