@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c2lst.data.split import SCHEMES, SpotSplit
+from c2lst.data.split import HELD_OUT_SCHEMES, SpotSplit
 from c2lst.errors import InputError
 
 PARTS = ("train", "val", "test", "buffer")
@@ -22,7 +22,12 @@ def _dense(section, factor):
 
 
 @settings(max_examples=40)
-@given(st.sampled_from(SCHEMES), st.floats(0.1, 0.9), st.integers(0, 10_000), st.floats(0, 0.5))
+@given(
+    st.sampled_from(HELD_OUT_SCHEMES),
+    st.floats(0.1, 0.9),
+    st.integers(0, 10_000),
+    st.floats(0, 0.5),
+)
 def test_every_spot_is_in_one_part_and_the_share_is_met(small_section, scheme, fraction, seed, val):
     split = SpotSplit.draw(small_section, fraction, scheme, seed, val)
     named = [barcode for part in PARTS for barcode in getattr(split, part)]
@@ -35,7 +40,7 @@ def test_every_spot_is_in_one_part_and_the_share_is_met(small_section, scheme, f
         assert places == sorted(places)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", HELD_OUT_SCHEMES)
 def test_the_seed_decides(small_section, scheme):
     draw = [SpotSplit.draw(small_section, 0.3, scheme, seed) for seed in (4, 4, 5)]
     assert draw[0] == draw[1]
@@ -71,6 +76,27 @@ def test_blocks_are_more_contiguous_than_single_spots(small_section):
         return np.mean(shares)
 
     assert torn("blocks") < 0.7 * torn("random")
+
+
+def test_all_takes_every_spot_and_says_that_none_is_held_out(small_section, tmp_path):
+    split = SpotSplit.draw(small_section, 0.25, "all", seed=3, val_fraction=0.25)
+    assert split.fraction == 1
+    assert set(split.train) | set(split.val) == set(small_section.barcodes)
+    assert len(split.val) == len(small_section) / 4
+    assert "test" not in split.of(small_section)
+    with pytest.raises(InputError, match=r"has no test spots.*another scheme"):
+        split.part(small_section, "test")
+    split.save(tmp_path / "split.json")
+    assert SpotSplit.load(tmp_path / "split.json") == split
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [({"fraction": 0.5}, "fraction"), ({"test": ("a", "b")}, "outside")]
+)
+def test_all_is_refused_where_a_spot_is_left_out(small_section, change, words):
+    split = SpotSplit.draw(small_section, scheme="all")
+    with pytest.raises(InputError, match=words):
+        dataclasses.replace(split, **change)
 
 
 def test_validation_spots_come_out_of_training(small_section):

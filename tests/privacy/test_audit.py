@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from c2lst.data.split import SpotSplit
 from c2lst.diffusion.noise import to_unit_range
 from c2lst.errors import InputError
 from c2lst.privacy import PrivacyAudit, audit
@@ -35,6 +36,12 @@ def test_a_generator_of_training_images_fails(lab, pairs):
     assert found.verdict == "fail" and all(c.verdict == "fail" for c in found.copying)
     assert any("near copies" in reason for reason in found.reasons)
     assert gallery.dtype == np.uint8 and gallery.ndim == 3
+
+
+def test_a_split_that_holds_nothing_out_cannot_be_audited(lab):
+    every = SpotSplit.draw(lab.section, scheme="all")
+    with pytest.raises(InputError, match="no audit can be made"):
+        AuditSpots.choose(lab.section, every, None)
 
 
 def test_held_out_like_images_do_not_fail(lab, pairs):

@@ -203,7 +203,7 @@ def load_sample(place: HestPlace) -> HestSample:
     """
     metadata = _finite(read_json(place.metadata))
     ours = _ours(place, metadata.pop(HestMetadataKey.OURS, None))
-    adata = _read_counts(place)
+    adata = read_counts(place)
     stored = find_patches(place, adata) if place.patches.is_file() else None
     return HestSample(place, metadata, ours, adata, stored)
 
@@ -232,7 +232,14 @@ def _ours(place: HestPlace, ours: Any) -> dict[str, Any] | None:
     return dict(ours)
 
 
-def _read_counts(place: HestPlace) -> AnnData:
+def read_counts(place: HestPlace) -> AnnData:
+    """Read the counts and places of a sample's spots, with the columns that HEST leaves out.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged, or says two things of where the spots are.
+    """
     from scipy import sparse
 
     adata = read_h5ad(place.counts)

@@ -169,6 +169,33 @@ class Preprocessing:
             )
         self.panel.columns(section)
 
+    def check_fitted_to(self, section: Section, split: SpotSplit) -> None:
+        """Make sure that this was fitted to the training spots of ``split``, and to no others.
+
+        Barcodes alone do not tell: arrays of one kind have the same ones on every slide.
+
+        Raises
+        ------
+        InputError
+            If it was fitted to other spots, or to those of another section.
+        """
+        if self.train_hash != split.train_hash:
+            raise InputError(
+                "preprocessing",
+                "was fitted to other training spots than the split's",
+                found=self.train_hash[:12],
+                expected=split.train_hash[:12],
+                remedy="fit genes, scales and stain to this split",
+            )
+        if self.section_hash != section.content_hash:
+            raise InputError(
+                "preprocessing",
+                "was fitted to another section",
+                found=f"{self.section!r}, content {self.section_hash[:12]}",
+                expected=f"{section.name!r}, content {section.content_hash[:12]}",
+                remedy="fit genes, scales and stain to this section",
+            )
+
     def for_section(self, section: Section) -> Preprocessing:
         """Return this for the patches of another section, whose stain is estimated from them.
 

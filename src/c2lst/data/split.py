@@ -16,11 +16,15 @@ from c2lst.storage import hash_strings, read_json, write_json
 if TYPE_CHECKING:
     from c2lst.data.section import Section
 
-Scheme = Literal["random", "buffered", "blocks"]
+Scheme = Literal["random", "buffered", "blocks", "all"]
 Part = Literal["train", "val", "test", "buffer"]
 
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 """Ways to choose the sequenced spots."""
+
+ALL: Scheme = "all"
+HELD_OUT_SCHEMES: tuple[Scheme, ...] = tuple(scheme for scheme in SCHEMES if scheme != ALL)
+"""Those that leave test spots."""
 
 FORMAT = 1
 _PARTS = get_args(Part)
@@ -39,9 +43,11 @@ class SpotSplit:
     scheme
         ``random``: spots at random, as in C2L-ST. ``buffered``: the same, and training spots
         whose patch shares a pixel with a test spot's patch are set aside. ``blocks``: whole
-        spatial blocks are sampled, with the same buffer at their borders.
+        spatial blocks are sampled, with the same buffer at their borders. ``all``: every spot is
+        sequenced, and nothing is left to judge by: what a lab has that predicts between its spots
+        or other sections.
     fraction
-        Share of the spots that counts as sequenced: train, val and buffer together.
+        Share of the spots that counts as sequenced: train, val and buffer together; 1 for ``all``.
     seed
         Seed of the draw.
     train, val, test, buffer
@@ -64,8 +70,11 @@ class SpotSplit:
             raise InputError(
                 where, "unknown scheme", found=self.scheme, expected=", ".join(SCHEMES)
             )
-        _check_share(where, "fraction", self.fraction, zero=False)
-        for part in ("train", "test"):
+        if self.scheme == ALL:
+            self._check_all(where)
+        else:
+            _check_share(where, "fraction", self.fraction, zero=False)
+        for part in ("train",) if self.scheme == ALL else ("train", "test"):
             if len(getattr(self, part)) < _LEAST:
                 raise InputError(
                     where,
@@ -79,6 +88,12 @@ class SpotSplit:
         barcodes = [barcode for part in _PARTS for barcode in getattr(self, part)]
         if len(set(barcodes)) != len(barcodes):
             raise InputError(where, "a barcode stands in two parts, or twice in one")
+
+    def _check_all(self, where: str) -> None:
+        if self.fraction != 1:
+            raise InputError(where, "fraction", found=self.fraction, expected="1 with scheme 'all'")
+        if self.test or self.buffer:
+            raise InputError(where, "has spots outside training", expected="none in scheme 'all'")
 
     @classmethod
     def draw(
@@ -96,7 +111,8 @@ class SpotSplit:
         section
             The section.
         fraction
-            Share of its spots that counts as sequenced, in (0, 1).
+            Share of its spots that counts as sequenced, in (0, 1); scheme ``all`` takes every
+            spot whatever it says.
         scheme
             How they lie: see the class.
         seed
@@ -110,7 +126,9 @@ class SpotSplit:
             If a share is out of range, or fewer than two training or test spots are left.
         """
         where = f"split of section {section.name!r}"
-        _check_share(where, "fraction", fraction, zero=False)
+        fraction = 1.0 if scheme == ALL else fraction
+        if scheme != ALL:
+            _check_share(where, "fraction", fraction, zero=False)
         _check_share(where, "val_fraction", val_fraction, zero=True)
         rng = np.random.default_rng(seed)
         if scheme == "blocks":
@@ -213,6 +231,13 @@ class SpotSplit:
             If the split is of another section, or the part is empty.
         """
         self.check(section)
+        if not getattr(self, part):
+            raise InputError(
+                f"split of section {self.section!r}",
+                f"has no {part} spots",
+                found=self.summary(),
+                remedy="hold some out: another scheme than 'all'" if self.scheme == ALL else None,
+            )
         return section.subset(getattr(self, part))
 
     @cached_property

@@ -46,11 +46,19 @@ class AuditSpots:
         Raises
         ------
         InputError
-            If the split is of another section, or the adapter was trained on other spots.
+            If the split is of another section or holds no spot out, or the adapter was trained on
+            other spots.
         """
         from scipy.spatial import KDTree
 
         split.check(section)
+        if not split.test:
+            raise InputError(
+                "split",
+                "leaves no spot that nothing was fitted to, so that no audit can be made",
+                found=split.summary(),
+                remedy="adapt with a split that holds spots out, to export what comes of it",
+            )
         training = section.indices_of(_learnt(split, model))
         held_out = section.indices_of(split.test)
         centres = section.centres_um

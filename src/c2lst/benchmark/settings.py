@@ -1,0 +1,43 @@
+"""What a benchmark compares, and how much work it puts into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from c2lst.errors import InputError
+
+NO_NETWORK = "none"
+
+
+@dataclass(frozen=True)
+class BenchmarkSettings:
+    """How every fold is worked on.
+
+    Parameters
+    ----------
+    genes
+        Size of the panel, the genes of highest mean in the training sections, where the task has
+        no panel of its own.
+    encoder
+        Frozen encoder of the patches (:func:`~c2lst.evaluation.encoders.get_encoder`).
+    normalise
+        Whether each section's patches are brought to the standard stain, which is no slide's;
+        HEST-Bench takes patches as they are.
+    network, steps
+        Architecture that is trained on the pairs, or ``none``, and its optimiser steps.
+    seed
+        Of everything.
+    """
+
+    genes: int = 250
+    encoder: str = "auto"
+    normalise: bool = True
+    network: str = "resnet-tiny"
+    steps: int = 600
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.genes < 1 or self.steps < 1:
+            raise InputError(
+                "benchmark", "genes and steps", found=(self.genes, self.steps), expected="above 0"
+            )
