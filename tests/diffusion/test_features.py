@@ -1,20 +1,52 @@
 import numpy as np
+import pytest
 import torch
 
-from c2lst.diffusion.features import denoiser_features
+from c2lst.diffusion.features import candidate_views, denoiser_features, joined
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.unet import UNetShape, build_unet
 
 
-def test_features_belong_to_the_image_not_to_its_batch():
+@pytest.fixture
+def unet():
     torch.manual_seed(0)
-    unet = build_unet(UNetShape(16, (8, 16), layers=1, groups=4))
-    images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+    return build_unet(UNetShape(16, (8, 16), layers=1, groups=4))
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+
+
+def test_features_belong_to_the_image_not_to_its_batch(unet, images):
     images[4] = images[0]
     process = NoiseProcess()
-    together = denoiser_features(unet, process, images)
-    apart = denoiser_features(unet, process, images, batch_size=2)
+    together = joined(denoiser_features(unet, process, images))
+    apart = joined(denoiser_features(unet, process, images, batch_size=2))
     np.testing.assert_allclose(together, apart, atol=1e-5)
     np.testing.assert_allclose(together[4], together[0], atol=1e-5)
     assert np.abs(together[1] - together[0]).max() > 1e-4
     assert not any(block._forward_hooks for block in unet.modules())
+
+
+def test_turns_are_averaged(unet, images):
+    process = NoiseProcess()
+    alone = [joined(denoiser_features(unet, process, images, turns=(turn,))) for turn in (0, 1)]
+    both = joined(denoiser_features(unet, process, images, turns=(0, 1)))
+    np.testing.assert_allclose(both, np.mean(alone, axis=0), atol=1e-5)
+
+
+def test_one_pass_offers_parts_and_noise_levels(unet, images):
+    features = denoiser_features(unet, NoiseProcess(), images, timesteps=(50, 200))
+    views = candidate_views(features, "central")
+    assert list(views) == [
+        "central",
+        *("central.down", "central.middle", "central.up"),
+        *("central.t50", "central.t200"),
+    ]
+    width = views["central"].shape[1]
+    assert sum(views[f"central.{part}"].shape[1] for part in ("down", "middle", "up")) == width
+    level = joined(denoiser_features(unet, NoiseProcess(), images, timesteps=(50,)))
+    np.testing.assert_allclose(views["central.t50"], level, atol=1e-6)
+    one = candidate_views({k: x for k, x in features.items() if k[0] == 50}, "central")
+    assert "central.t50" not in one

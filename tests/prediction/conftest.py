@@ -72,6 +72,15 @@ def preprocessing(section: Section, split: SpotSplit) -> Preprocessing:
 
 
 @pytest.fixture(scope="session")
+def training(
+    section: Section, split: SpotSplit, preprocessing: Preprocessing
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images, standardised expression and barcodes of the training spots."""
+    spots = split.training(section)
+    return preprocessing.images(spots), preprocessing.expression(spots), spots.barcodes
+
+
+@pytest.fixture(scope="session")
 def synthetic(section: Section, split: SpotSplit, preprocessing: Preprocessing) -> SyntheticPairs:
     """Two "synthetic" pairs per training spot: noisy copies of its patch."""
     rng = np.random.default_rng(5)

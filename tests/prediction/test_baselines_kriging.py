@@ -5,7 +5,11 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from c2lst.prediction.baselines import ordinary_kriging, variogram
-from c2lst.prediction.baselines.ordinary_kriging import OrdinaryKriging, SharedKriging
+from c2lst.prediction.baselines.ordinary_kriging import (
+    OrdinaryKriging,
+    RecentredKriging,
+    SharedKriging,
+)
 from c2lst.prediction.baselines.spots import Spots
 from c2lst.prediction.baselines.variogram import (
     NUGGETS,
@@ -144,7 +148,35 @@ def test_left_out_values_of_shared_kriging_equal_leaving_out():
         np.testing.assert_allclose(left_out[spot], expected, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", [OrdinaryKriging, SharedKriging])
+def test_left_out_values_of_recentred_kriging_equal_leaving_out():
+    xy, y, _ = simulate(25, 800.0, 0.3, genes=4)
+    fitted = RecentredKriging.fit(Spots(xy), y)
+    left_out = fitted.left_out()
+    for spot in range(25):
+        kept = np.arange(25) != spot
+        kriged = OrdinaryKriging(xy[kept], y[kept], fitted.kriging.variograms)
+        centre = np.median(fitted.residual[kept], axis=0) / 2
+        expected = kriged.predict(Spots(xy[[spot]]))[0] + centre
+        np.testing.assert_allclose(left_out[spot], expected, atol=1e-7)
+
+
+def test_recentring_helps_where_expression_is_skewed():
+    rng = np.random.default_rng(2)
+    xy, y, _ = simulate(300, 2000.0, 0.5, genes=60)
+    symmetric = y.copy()
+    skewed = y + rng.exponential(3.0, y.shape)
+    gains = []
+    for values in (symmetric, skewed):
+        errors = [
+            np.abs(kind.fit(Spots(xy[:100]), values[:100]).predict(Spots(xy[100:])) - values[100:])
+            for kind in (OrdinaryKriging, RecentredKriging)
+        ]
+        gains.append(1 - errors[1].mean() / errors[0].mean())
+    assert abs(gains[0]) < 0.005
+    assert gains[1] > 0.005
+
+
+@pytest.mark.parametrize("kind", [OrdinaryKriging, RecentredKriging, SharedKriging])
 def test_kriging_beats_the_mean_on_fields_and_not_on_noise(kind):
     for nugget, low, high in ((0.2, 0.0, 0.75), (1.0, 0.995, 1.06)):
         xy, y, _ = simulate(300, 2000.0, nugget, genes=60)

@@ -16,7 +16,8 @@ from c2lst.prediction.controls import (
     shuffled_genes,
     strongly_augmented,
 )
-from c2lst.prediction.cotraining import CotrainingSettings, CrossFittedNetwork, synthetic_outside
+from c2lst.prediction.cotraining import CotrainingSettings, CrossFittedNetwork
+from c2lst.prediction.folds import synthetic_outside
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from c2lst.errors import InputError
 from c2lst.prediction.kernels import Kernel, Reduction, ViewKernel
 
 
-@pytest.mark.parametrize("shape", ["exponential", "rbf", "linear"])
+@pytest.mark.parametrize("shape", ["exponential", "matern", "rbf", "linear"])
 def test_covariance_is_symmetric_positive_and_agrees_with_its_diagonal(shape):
     x = np.random.default_rng(0).normal(size=(40, 3))
     kernel = ViewKernel(shape).fit("v", x)[0]
@@ -26,7 +26,7 @@ def test_lengths_follow_the_unit_of_the_view():
 
 def test_views_that_are_alike_everywhere_are_harmless():
     x = np.zeros((5, 2))
-    for shape in ("exponential", "rbf", "linear"):
+    for shape in ("exponential", "matern", "rbf", "linear"):
         assert np.isfinite(ViewKernel(shape).fit("v", x)[0](x, x)).all()
 
 

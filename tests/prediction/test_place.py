@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from c2lst.errors import InputError
 from c2lst.prediction.kernels import ViewKernel
-from c2lst.prediction.place import AdditiveGaussianProcess, _solve
+from c2lst.prediction.place import AdditiveGaussianProcess
+from c2lst.prediction.solving import solve
 
 
 def draw(n: int, genes: int = 20, seed: int = 0, noise: float = 0.3):
@@ -42,7 +43,7 @@ def test_agrees_with_scikit_learn_on_one_component():
 
     y, views = draw(40, genes=1)
     process = AdditiveGaussianProcess.fit(
-        y, {"image": views["image"]}, kernels={"image": ViewKernel("rbf", (0.7,))}, centre="mean"
+        y, {"image": views["image"]}, kernels={"image": ViewKernel("rbf", (0.7,))}
     )
     a, w, rho = process.amplitude[0], process.weights[0, 0], process.noise[0]
     kernel = ConstantKernel(a * w) * RBF(process.kernels[0].scale) + WhiteKernel(a * rho)
@@ -52,39 +53,45 @@ def test_agrees_with_scikit_learn_on_one_component():
     query = np.random.default_rng(9).normal(size=(15, 3))
     expected, expected_sd = reference.predict(query, return_std=True)
     mean, sd = process.predict({"image": query})
-    np.testing.assert_allclose((mean[:, 0] - y.mean()) / y.std(), expected, atol=1e-8)
+    np.testing.assert_allclose((mean[:, 0] - process.centre) / y.std(), expected, atol=1e-8)
     np.testing.assert_allclose(sd[:, 0] / y.std(), expected_sd, atol=1e-8)
 
 
-def test_leave_one_out_formula_equals_leaving_out():
+@pytest.mark.parametrize("uneven", [False, True])
+def test_leave_one_out_formula_equals_leaving_out(uneven):
     y, views = draw(25)
-    process = AdditiveGaussianProcess.fit(y, views)
-    solved = _solve(process.kernels, process.train, process.scores, process.weights, process.noise)
-    for out in (0, 11):
-        kept = np.arange(25) != out
-        less = _solve(
+    library_size = np.random.default_rng(1).uniform(500, 9000, 25) if uneven else None
+    process = AdditiveGaussianProcess.fit(y, views, library_size=library_size)
+
+    def solved(kept):
+        return solve(
             process.kernels,
             rows(process.train, kept),
             process.scores[kept],
             process.weights,
             process.noise,
+            process.spot_noise[kept],
         )
+
+    everything = solved(np.arange(25))
+    for out in (0, 11):
+        kept = np.arange(25) != out
+        less = solved(kept)
         for j in (0, 3):
             across = sum(
                 w * k(process.train[k.view][[out]], process.train[k.view][kept])
                 for w, k in zip(process.weights[j], process.kernels, strict=True)
             )
-            assert (across @ less.dual[:, j])[0] == pytest.approx(solved.left_out[out, j])
+            assert (across @ less.dual[:, j])[0] == pytest.approx(everything.left_out[out, j])
 
 
-def test_left_out_mean_without_signal_is_the_mean_of_the_others():
-    rng = np.random.default_rng(3)
-    y = rng.normal(size=(30, 4))
+def test_left_out_without_signal_is_the_mean_of_the_others():
+    half = np.random.default_rng(3).normal(size=(15, 4))
+    y = np.concatenate([half, -half])  # mean and median agree
     process = AdditiveGaussianProcess.fit(
-        y, {"image": np.zeros((30, 1))}, kernels={"image": ViewKernel("linear")}, centre="mean"
+        y, {"image": np.zeros((30, 1))}, kernels={"image": ViewKernel("linear")}
     )
-    others = (y.sum(axis=0) - y) / 29
-    np.testing.assert_allclose(process.left_out, others, atol=1e-6)
+    np.testing.assert_allclose(process.left_out, -y / 29, atol=1e-6)
 
 
 def test_a_view_of_noise_gets_little_weight_and_does_not_harm():
@@ -123,6 +130,100 @@ def test_far_from_every_spot_it_falls_back_to_the_centre():
     assert (sd[0] >= process.left_out_sd.min(axis=0) - 1e-9).all()
 
 
+@pytest.mark.parametrize(("seen", "blind"), [("image", "place"), ("place", "image")])
+def test_only_the_view_that_matters_is_used(seen, blind):
+    rng = np.random.default_rng(5)
+    views = {"image": rng.normal(size=(260, 2)), "place": rng.uniform(0, 2000, (260, 2))}
+    field = np.sin(views[seen][:, 0] / (1.0 if seen == "image" else 300))
+    truth = np.outer(field, rng.normal(size=15))
+    y = truth + 0.4 * rng.normal(size=truth.shape)
+    train, test = slice(0, 200), slice(200, 260)
+    process = AdditiveGaussianProcess.fit(y[train], rows(views, train))
+    parts = process.contributions(rows(views, test))
+    assert np.corrcoef(parts[seen].ravel(), truth[test].ravel())[0, 1] > 0.9
+    assert parts[blind].std() < 0.2 * parts[seen].std()
+
+
+@pytest.mark.parametrize("n", [9, 90])
+def test_where_nothing_matters_nothing_is_found(n):
+    gains = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        y = np.log1p(rng.poisson(1.0, (n + 200, 60)))
+        views = {"image": rng.normal(size=(len(y), 20)), "place": rng.uniform(0, 2e3, (len(y), 2))}
+        process = AdditiveGaussianProcess.fit(y[:n], rows(views, slice(0, n)))
+        parts = sum(process.contributions(rows(views, slice(n, None))).values())
+        constant = np.abs(process.centre - y[n:]).mean()
+        gains.append(1 - np.abs(process.centre + parts - y[n:]).mean() / constant)
+    assert abs(np.mean(gains)) < 0.01
+
+
+def test_order_of_genes_does_not_matter():
+    y, views = draw(40)
+    order = np.random.default_rng(2).permutation(y.shape[1])
+    size = np.random.default_rng(3).uniform(500, 9000, 40)
+    query = rows(draw(10, seed=1)[1], slice(None))
+    mean, sd = AdditiveGaussianProcess.fit(y, views, library_size=size).predict(query)
+    permuted = AdditiveGaussianProcess.fit(y[:, order], views, library_size=size).predict(query)
+    np.testing.assert_allclose(permuted[0], mean[:, order], atol=1e-8)
+    np.testing.assert_allclose(permuted[1], sd[:, order], atol=1e-8)
+
+
+def counted(seed: int, n: int = 200, genes: int = 60):
+    """Log-normalised counts of spots whose depths differ by far; a part is seen in the image."""
+    rng = np.random.default_rng(seed)
+    image, xy = rng.normal(size=(n, 2)), rng.uniform(0, 2000, (n, 2))
+    share = np.exp(rng.normal(size=genes) + 0.5 * np.outer(image[:, 0], rng.normal(size=genes)))
+    share /= share.sum(axis=1, keepdims=True)
+    size = 400 * np.exp(rng.normal(size=n))
+    counts = rng.poisson(share * size[:, None])
+    size = np.maximum(counts.sum(axis=1), 1)
+    return np.log1p(100 * counts / size[:, None]), {"image": image, "place": xy}, size
+
+
+@pytest.mark.parametrize("n", [9, 60])
+def test_deep_spots_count_more(n):
+    gains = []
+    for seed in range(5):
+        y, views, size = counted(seed)
+        errors = []
+        for library_size in (None, size[:n]):
+            process = AdditiveGaussianProcess.fit(
+                y[:n], rows(views, slice(0, n)), library_size=library_size
+            )
+            predicted = process.mean_at(rows(views, slice(n, None)))
+            errors.append(np.abs(predicted - y[n:]).mean())
+        gains.append(1 - errors[1] / errors[0])
+    assert np.mean(gains) > 0.01
+
+
+def test_spots_of_equal_depth_count_alike_whatever_the_depth():
+    y, views = draw(20)
+    query = rows(draw(5, seed=1)[1], slice(None))
+    plain = AdditiveGaussianProcess.fit(y, views).predict(query)
+    equal = AdditiveGaussianProcess.fit(y, views, library_size=np.full(20, 7000)).predict(query)
+    np.testing.assert_allclose(equal, plain)
+
+
+def test_uncertainty_of_a_left_out_spot_does_not_know_its_depth():
+    """A new spot's depth is unknown: intervals calibrated on left-out spots would be too narrow."""
+    rng = np.random.default_rng(0)
+    y, alike = rng.normal(size=(30, 5)), {"image": np.zeros((30, 1))}
+    process = AdditiveGaussianProcess.fit(y, alike, library_size=rng.uniform(100, 9000, 30))
+    np.testing.assert_allclose(
+        process.left_out_sd, process.left_out_sd[:1] * np.ones((30, 1)), rtol=0.2
+    )
+    _, sd = process.predict({"image": np.zeros((1, 1))})
+    np.testing.assert_allclose(process.left_out_sd.mean(axis=0), sd[0], rtol=0.1)
+
+
+@pytest.mark.parametrize("wrong", [np.ones(9), np.zeros(10), np.full(10, np.nan)])
+def test_wrong_library_sizes_are_refused(wrong):
+    y, views = draw(10)
+    with pytest.raises(InputError, match="library sizes"):
+        AdditiveGaussianProcess.fit(y, views, library_size=wrong)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_nine_spots_of_noise_lose_no_more_than_a_whisker(seed):
     rng = np.random.default_rng(seed)
@@ -140,6 +241,11 @@ def test_two_spots_and_a_constant_gene():
     assert mean[0, 1] == 5.0
     assert sd[0, 1] == 0.0
     assert 1 <= mean[0, 0] <= 2
+    uneven = AdditiveGaussianProcess.fit(
+        y, {"place": np.array([[0.0, 0], [100, 0]])}, library_size=np.array([1.0, 1e6])
+    )
+    assert (np.abs(uneven.left_out[:, 0] - 1.5) < 2).all()
+    assert uneven.mean_at({"place": np.array([[50.0, 0]])})[0, 0] > 1.5
     constant = AdditiveGaussianProcess.fit(y[:, 1:], {"place": np.eye(2)})
     np.testing.assert_array_equal(constant.mean_at({"place": np.eye(2)}), [[5.0], [5.0]])
 
@@ -156,11 +262,11 @@ def test_units_of_expression_do_not_matter(scale, shift, seed):
 
 
 def test_many_spots_search_on_some_and_solve_on_all(monkeypatch):
-    import c2lst.prediction.place as place
+    import c2lst.prediction.evidence as evidence
 
     y, views = draw(150)
     full = AdditiveGaussianProcess.fit(y, views)
-    monkeypatch.setattr(place, "SEARCH_SPOTS", 60)
+    monkeypatch.setattr(evidence, "SEARCH_SPOTS", 60)
     some = AdditiveGaussianProcess.fit(y, views)
     assert len(some.dual) == 150
     query = rows(draw(40, seed=2)[1], slice(None))
@@ -170,7 +276,7 @@ def test_many_spots_search_on_some_and_solve_on_all(monkeypatch):
 
 def test_round_trip(tmp_path):
     y, views = draw(30)
-    process = AdditiveGaussianProcess.fit(y, views)
+    process = AdditiveGaussianProcess.fit(y, views, library_size=np.arange(1.0, 31))
     process.save(tmp_path / "gp")
     loaded = AdditiveGaussianProcess.load(tmp_path / "gp")
     query = rows(draw(6, seed=1)[1], slice(None))

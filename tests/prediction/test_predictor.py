@@ -14,7 +14,6 @@ from c2lst.prediction.predictor import (
     ExpressionPredictor,
     PredictorSettings,
     baseline_layers,
-    conformal_widths,
 )
 
 FAST = PredictorSettings(folds=2, steps=5, batch_size=8, seed=1)
@@ -195,22 +194,36 @@ def test_parts_that_do_not_belong_together_are_refused(
         )
 
 
-@pytest.mark.parametrize("n", [9, 18, 30, 60, 400])
-def test_intervals_cover_as_stated_on_gaussian_data(n):
-    rng = np.random.default_rng(n)
-    genes = 200
-    sd = np.broadcast_to(rng.uniform(0.5, 3, genes), (n, genes))
-    # The stated sd is wrong by a factor of two: calibration has to find it.
-    width = conformal_widths(2 * sd * rng.normal(size=(n, genes)), np.zeros((n, genes)), sd, 0.9)
-    new = 2 * sd[0] * rng.normal(size=(4000, genes))
-    coverage = (np.abs(new) <= width * sd[0]).mean()
-    assert 0.88 < coverage < 0.93
+@pytest.mark.parametrize("spots", [2, 3])
+def test_two_or_three_spots_have_intervals(section, spots):
+    few = SpotSplit.draw(section, spots / 64, seed=3)
+    preprocessing = Preprocessing.fit(section, few, n_genes=6)
+    settings = replace(FAST, network="none")
+    prediction = ExpressionPredictor.fit(section, few, preprocessing, settings=settings).predict(
+        section
+    )
+    assert np.isfinite(prediction.upper).all()
+    assert (prediction.lower <= prediction.upper).all()
 
 
-def test_a_gene_that_never_varied_has_a_point_for_an_interval():
-    y = np.ones((50, 2))
-    y[:, 1] = np.random.default_rng(0).normal(size=50)
-    sd = np.tile([0.0, 1.0], (50, 1))
-    widths = conformal_widths(y, np.column_stack([np.ones(50), np.zeros(50)]), sd, 0.9)
-    assert widths[0] == 0
-    assert np.isfinite(widths).all()
+def test_of_two_encoders_the_one_that_sees_expression_is_read(section, split, preprocessing):
+    noise = np.random.default_rng(0).normal(size=(len(section), 3))
+    fitted = ExpressionPredictor.fit(
+        section,
+        split,
+        preprocessing,
+        features={"noise": noise, "colour": colours(section)},
+        settings=replace(FAST, network="none"),
+    )
+    assert fitted.views == ("colour",)
+    assert set(fitted.home.features) == {"noise", "colour"}
+    assert np.isfinite(fitted.predict(section).upper).all()
+
+
+def test_training_spots_are_left_out_and_every_distance_has_a_width(section, split, preprocessing):
+    fitted = ExpressionPredictor.fit(
+        section, split, preprocessing, settings=replace(FAST, network="none")
+    )
+    assert fitted.left_out.mean.shape == (len(split.train), len(preprocessing.panel))
+    assert (fitted.left_out.distance > 0).all()
+    assert fitted.widths.at(np.array([200.0, np.inf])).shape == (2, len(preprocessing.panel))

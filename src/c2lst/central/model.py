@@ -21,7 +21,12 @@ from c2lst.central.monitor import HeldOut, SampleMonitor, WatchSettings, last_lo
 from c2lst.central.pretraining import DenoisingObjective, PatchSamples, PatchSet
 from c2lst.data.stain import StainJitter, StainReference
 from c2lst.diffusion.draws import mix_seed
-from c2lst.diffusion.features import TIMESTEPS, denoiser_features
+from c2lst.diffusion.features import (
+    BlockFeatures,
+    candidate_views,
+    denoiser_features,
+    joined,
+)
 from c2lst.diffusion.noise import NoiseProcess, to_uint8
 from c2lst.diffusion.sampling import get_sampler, sample_unconditional
 from c2lst.diffusion.trainer import TrainSettings, train
@@ -228,7 +233,7 @@ class CentralModel:
         )
         return to_uint8(drawn).numpy()
 
-    def encode(self, images: np.ndarray, *, timesteps: tuple[int, ...] = TIMESTEPS) -> np.ndarray:
+    def encode(self, images: np.ndarray) -> np.ndarray:
         """Describe stain-normalised patches by the denoiser's activations.
 
         Parameters
@@ -241,8 +246,28 @@ class CentralModel:
         numpy.ndarray
             ``(n, features)``, learnt without a single gene.
         """
+        return joined(self._block_features(images))
+
+    def encode_views(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Describe patches by all activations, and by those of each part and noise level alone.
+
+        Parameters
+        ----------
+        images
+            uint8 RGB ``(n, size, size, 3)``.
+
+        Returns
+        -------
+        dict
+            ``central`` as of :meth:`encode`, then ``central.down``, ``central.t50`` and so on (see
+            :func:`~c2lst.diffusion.features.candidate_views`), all from one pass: candidates for
+            :func:`~c2lst.prediction.views.choose_view`.
+        """
+        return candidate_views(self._block_features(images), "central")
+
+    def _block_features(self, images: np.ndarray) -> BlockFeatures:
         self.unet.to(best_device())
-        return denoiser_features(self.unet, self.process, images, timesteps=timesteps)
+        return denoiser_features(self.unet, self.process, images)
 
     def save(self, directory: str | Path, *, training: Path | None = None) -> None:
         """Write a diffusers pipeline directory with the stain reference and a model card.

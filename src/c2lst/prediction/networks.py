@@ -56,6 +56,14 @@ _PIXEL_MEAN = (0.7, 0.6, 0.7)
 _PIXEL_STD = (0.2, 0.2, 0.2)
 
 
+def small_head(width: int, n_genes: int) -> nn.Linear:
+    """Make a linear layer that predicts about zero: in standardised units, the training mean."""
+    head = nn.Linear(width, n_genes)
+    nn.init.normal_(head.weight, std=HEAD_SCALE / width**0.5)
+    nn.init.zeros_(head.bias)
+    return head
+
+
 class PatchRegressor(nn.Module):
     """Global features of a backbone, mapped linearly to standardised genes.
 
@@ -68,10 +76,7 @@ class PatchRegressor(nn.Module):
     def __init__(self, backbone: nn.Module, width: int, n_genes: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(width, n_genes)
-        # In standardised units the training mean is zero: untrained, it predicts about that.
-        nn.init.normal_(self.head.weight, std=HEAD_SCALE / width**0.5)
-        nn.init.zeros_(self.head.bias)
+        self.head = small_head(width, n_genes)
         self.register_buffer("pixel_mean", torch.tensor(_PIXEL_MEAN).view(1, 3, 1, 1))
         self.register_buffer("pixel_std", torch.tensor(_PIXEL_STD).view(1, 3, 1, 1))
 
@@ -166,13 +171,17 @@ def recalibrate(network: nn.Module, images: np.ndarray, *, batch_size: int = 256
 
 
 @torch.no_grad()
-def predict_patches(network: nn.Module, images: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
-    """Predict standardised expression, averaged over the eight turns and mirrors of a patch.
+def predict_patches(
+    network: nn.Module, images: np.ndarray, *, batch_size: int = 256, average_turns: bool = True
+) -> np.ndarray:
+    """Predict standardised expression.
 
     Parameters
     ----------
     images
         uint8 (n, S, S, 3).
+    average_turns
+        Whether to average over the eight turns and mirrors of a patch.
 
     Returns
     -------
@@ -185,9 +194,10 @@ def predict_patches(network: nn.Module, images: np.ndarray, *, batch_size: int =
     for start in range(0, len(images), batch_size):
         upright = to_unit(torch.from_numpy(np.asarray(images[start : start + batch_size])))
         upright = upright.to(device)
+        sides, turns = ((upright, upright.flip(3)), 4) if average_turns else ((upright,), 1)
         total: Any = 0
-        for view in (upright, upright.flip(3)):
-            for turn in range(4):
+        for view in sides:
+            for turn in range(turns):
                 total = total + network(torch.rot90(view, turn, dims=(2, 3)))
-        rows.append((total / 8).float().cpu().numpy())
+        rows.append((total / (len(sides) * turns)).float().cpu().numpy())
     return np.concatenate(rows)

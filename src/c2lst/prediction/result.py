@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from c2lst.errors import InputError
+from c2lst.evaluation.expression.names import LEFT_OUT
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -66,7 +67,8 @@ class Prediction:
             Of the predictor; it says what was observed.
         split
             Fills ``obs["split"]``; without one, every spot is ``test``: nothing of this section
-            was learnt from.
+            was learnt from. Where it holds no spot out, the file says that its training spots, each
+            predicted without its fold, are what can be judged.
         methods
             More layers (n, G), such as :func:`baseline_layers`.
         provenance
@@ -108,7 +110,9 @@ class Prediction:
         )
         if "spatial" in section.adata.uns:
             predictions.uns["spatial"] = section.adata.uns["spatial"]
+        judged = {} if split is None or split.test else {"judged": LEFT_OUT}
         predictions.uns["c2lst"] = {
+            **judged,
             "expression": "log1p of normalised counts",
             "target_sum": preprocessing.scaler.target_sum,
             "counts_at_library_size": preprocessing.scaler.median_library_size,

@@ -13,7 +13,11 @@ import numpy as np
 from c2lst.errors import InputError
 from c2lst.prediction.baselines.constant import Mean, Median
 from c2lst.prediction.baselines.neighbours import inverse_distance, nearest_neighbours
-from c2lst.prediction.baselines.ordinary_kriging import OrdinaryKriging, SharedKriging
+from c2lst.prediction.baselines.ordinary_kriging import (
+    OrdinaryKriging,
+    RecentredKriging,
+    SharedKriging,
+)
 from c2lst.prediction.baselines.ridge import Ridge
 from c2lst.prediction.baselines.spots import Fitted, Spots, training_expression
 from c2lst.progress import logger
@@ -164,6 +168,13 @@ REGISTRY: Mapping[str, Baseline] = {
             inverse_distance,
         ),
         Baseline("kriging", "Kriging", "Matheron 1963", ("coordinates",), OrdinaryKriging.fit),
+        Baseline(
+            "kriging_recentred",
+            "Kriging, recentred",
+            "Matheron 1963",
+            ("coordinates",),
+            RecentredKriging.fit,
+        ),
         Baseline(
             "kriging_shared",
             "Kriging of components",

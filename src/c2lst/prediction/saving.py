@@ -1,0 +1,116 @@
+"""A predictor as files: safetensors and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from c2lst.errors import InputError
+from c2lst.prediction.cotraining import CrossFittedNetwork
+from c2lst.prediction.crossfit import LeftOut
+from c2lst.prediction.home import Home
+from c2lst.prediction.intervals import Widths
+from c2lst.prediction.kernels import Reduction
+from c2lst.prediction.place import AdditiveGaussianProcess
+from c2lst.prediction.predictor import ExpressionPredictor, PredictorSettings
+from c2lst.storage import read_json, whole_directory, write_json
+
+if TYPE_CHECKING:
+    from c2lst.evaluation.encoders import ImageEncoder
+
+FORMAT = 2
+_META, _ARRAYS = "predictor.json", "predictor.safetensors"
+_PREPROCESSING, _PROCESS, _NETWORKS = "preprocessing.json", "gaussian_process", "networks"
+_REDUCTION = ("mean", "scale", "axes")
+_LEFT_OUT = ("spots", "distance", "mean", "sd")
+
+
+def save_predictor(predictor: ExpressionPredictor, directory: Path) -> None:
+    """Write a predictor to a folder."""
+    from safetensors.numpy import save_file
+
+    home, widths = predictor.home, predictor.widths
+    arrays = {
+        "widths.distances": widths.distances,
+        "widths.factors": widths.factors,
+        "home.centres_um": home.centres_um,
+        "home.train": home.train,
+    }
+    arrays |= {f"left_out.{part}": getattr(predictor.left_out, part) for part in _LEFT_OUT}
+    arrays |= {f"features.{name}": x for name, x in home.features.items()}
+    for name, reduction in predictor.reductions.items():
+        arrays |= {f"reduction.{part}.{name}": getattr(reduction, part) for part in _REDUCTION}
+    with whole_directory(directory) as partial:
+        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, partial / _ARRAYS)
+        predictor.preprocessing.save(partial / _PREPROCESSING)
+        predictor.process.save(partial / _PROCESS)
+        if predictor.network is not None:
+            predictor.network.save(partial / _NETWORKS)
+        write_json(
+            partial / _META,
+            {
+                "format": FORMAT,
+                "kind": "expression_predictor",
+                "settings": asdict(predictor.settings),
+                "section": home.section,
+                "pitch_um": home.pitch_um,
+                "barcodes": home.barcodes.tolist(),
+                "summary": predictor.summary,
+            },
+        )
+
+
+def load_predictor(directory: Path, encoder: ImageEncoder | None = None) -> ExpressionPredictor:
+    """Read what :func:`save_predictor` wrote.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or of another format.
+    """
+    from safetensors.numpy import load_file
+
+    from c2lst.data.preprocessing import Preprocessing
+
+    meta = read_json(directory / _META, required=("format", "settings", "section", "barcodes"))
+    if meta["format"] != FORMAT:
+        raise InputError(
+            directory / _META,
+            "unknown format",
+            found=meta["format"],
+            expected=FORMAT,
+            remedy="train again",
+        )
+    if not (directory / _ARRAYS).is_file():
+        raise InputError(directory / _ARRAYS, "no such file", remedy="train again")
+    arrays = load_file(directory / _ARRAYS)
+    features = _named(arrays, "features.")
+    networks = directory / _NETWORKS
+    return ExpressionPredictor(
+        settings=PredictorSettings(**meta["settings"]),
+        preprocessing=Preprocessing.load(directory / _PREPROCESSING),
+        network=CrossFittedNetwork.load(networks, encoder=encoder) if networks.is_dir() else None,
+        process=AdditiveGaussianProcess.load(directory / _PROCESS),
+        reductions={
+            name: Reduction(*(arrays[f"reduction.{part}.{name}"] for part in _REDUCTION))
+            for name in features
+        },
+        left_out=LeftOut(*(arrays[f"left_out.{part}"] for part in _LEFT_OUT)),
+        widths=Widths(arrays["widths.distances"], arrays["widths.factors"]),
+        home=Home(
+            str(meta["section"]),
+            np.array(meta["barcodes"], dtype=str),
+            arrays["home.centres_um"],
+            float(meta["pitch_um"]),
+            arrays["home.train"],
+            features,
+        ),
+    )
+
+
+def _named(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

@@ -1,0 +1,102 @@
+"""Solve a component's Gaussian process at given weights, and leave spots out in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from c2lst.prediction.kernels import Kernel
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The r components of n training spots solved; what is left out is exact at their weights.
+
+    Parameters
+    ----------
+    dual
+        Shape (n, r): (Σ w K + ρ D)⁻¹ t.
+    amplitude
+        Shape (r,).
+    left_out, left_out_variance
+        Shape (n, r): components predicted from the other spots, and the variance of what would be
+        observed there with noise ρ, as at any new spot.
+    """
+
+    dual: np.ndarray
+    amplitude: np.ndarray
+    left_out: np.ndarray
+    left_out_variance: np.ndarray
+
+
+def solve(
+    kernels: Sequence[Kernel],
+    train: Mapping[str, np.ndarray],
+    scores: np.ndarray,
+    weights: np.ndarray,
+    noise: np.ndarray,
+    spot_noise: np.ndarray,
+) -> Solution:
+    """Solve components ``scores`` (n, r) at ``weights`` (r, M), ``noise`` (r,)."""
+    gram = gram_of(kernels, train)
+    n, rank = scores.shape
+    dual, left_out, variance = (np.empty((n, rank)) for _ in range(3))
+    amplitude = np.empty(rank)
+    for j in range(rank):
+        share = float(noise[j])
+        inverse = np.linalg.inv(covariance(gram, weights[j], share * spot_noise))
+        dual[:, j] = inverse @ scores[:, j]
+        amplitude[j] = scores[:, j] @ dual[:, j] / n
+        # Rasmussen & Williams (2006), equations 5.12: without solving n systems.
+        left_out[:, j] = scores[:, j] - dual[:, j] / np.diag(inverse)
+        own = 1 / np.diag(inverse) - share * spot_noise
+        variance[:, j] = amplitude[j] * (np.maximum(own, 0.0) + share)
+    return Solution(dual, amplitude, left_out, variance)
+
+
+def gram_of(kernels: Sequence[Kernel], train: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Each kernel's covariance between the training spots: M times (n, n)."""
+    return [kernel(train[kernel.view], train[kernel.view]) for kernel in kernels]
+
+
+def covariance(gram: Sequence[np.ndarray], weights: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Σ w K + diag(noise), for one component: (n, n)."""
+    total = np.zeros_like(gram[0])
+    for weight, kernel in zip(weights, gram, strict=True):
+        if weight > 0:
+            total += weight * kernel
+    total[np.diag_indices_from(total)] += np.maximum(noise, 1e-8)
+    return total
+
+
+def relative_variance(
+    inner: Sequence[np.ndarray],
+    across: Sequence[np.ndarray | None],
+    own: Sequence[np.ndarray | float],
+    weights: np.ndarray,
+    noise: float,
+    spot_noise: np.ndarray,
+) -> np.ndarray:
+    """Variance of a component at q new spots in units of its amplitude: (q,).
+
+    Parameters
+    ----------
+    inner, across, own
+        Each kernel between training spots (n, n), from new to training spots (q, n), and of new
+        spots with themselves (q,). ``across`` is None, and ``own`` 1, where the new spots lack the
+        view.
+    weights, noise, spot_noise
+        Of the component, shape (M,); its noise share; of the training spots, shape (n,).
+    """
+    from scipy.linalg import cho_factor, cho_solve
+
+    prior = noise + sum(w * d for w, d in zip(weights, own, strict=True))
+    seen = [(w, k) for w, k in zip(weights, across, strict=True) if w > 0 and k is not None]
+    if not seen:
+        return np.asarray(prior)
+    between = sum(w * k for w, k in seen)
+    factor = cho_factor(covariance(inner, weights, noise * spot_noise), lower=True)
+    explained = np.einsum("qn,nq->q", between, cho_solve(factor, between.T))
+    return np.asarray(np.maximum(prior - explained, noise))

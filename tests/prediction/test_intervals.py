@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from c2lst.prediction.crossfit import LeftOut
+from c2lst.prediction.intervals import Widths, effective_spots, near, quantiles
+
+
+def calibrated(
+    observed: np.ndarray,
+    mean: np.ndarray,
+    sd: np.ndarray,
+    *,
+    distance: np.ndarray | None = None,
+    targets: tuple[float, ...] = (1.0,),
+) -> Widths:
+    n = len(observed)
+    distance = np.ones(n) if distance is None else distance
+    left_out = LeftOut(np.arange(n), distance, mean, sd)
+    return Widths.fit(observed, left_out, np.array(targets), 1.0, 0.9)
+
+
+@pytest.mark.parametrize("n", [9, 18, 30, 60, 400])
+def test_exchangeable_spots_are_covered_as_stated(n):
+    rng = np.random.default_rng(n)
+    genes = 200
+    sd = np.broadcast_to(rng.uniform(0.5, 3, genes), (n, genes))
+    # The stated sd is wrong by a factor of two: calibration has to find it.
+    widths = calibrated(2 * sd * rng.normal(size=(n, genes)), np.zeros((n, genes)), sd)
+    new = 2 * sd[0] * rng.normal(size=(4000, genes))
+    coverage = (np.abs(new) <= widths.at(np.array([1.0])) * sd[0]).mean()
+    assert 0.88 < coverage < 0.93
+
+
+@pytest.mark.parametrize("n", [12, 46])
+def test_spots_whose_genes_err_together_are_covered_on_average(n):
+    rng = np.random.default_rng(n)
+    genes, found = 60, []
+    for _ in range(40):
+        spot = rng.lognormal(0, 0.5, (n + 200, 1))
+        y = spot * rng.normal(size=(n + 200, genes))
+        widths = calibrated(y[:n], np.zeros((n, genes)), np.ones((n, genes)))
+        found.append((np.abs(y[n:]) <= widths.factors[0]).mean())
+    assert 0.88 < np.mean(found) < 0.94
+
+
+@given(scale=st.floats(1e-3, 1e3), seed=st.integers(0, 50), n=st.sampled_from([2, 3, 9, 40]))
+def test_intervals_scale_with_the_data_and_are_never_missing(scale, seed, n):
+    rng = np.random.default_rng(seed)
+    y, sd = rng.normal(size=(n, 5)), rng.uniform(0.5, 1.5, (n, 5))
+    y[:, 4] = 1.0
+    mean = np.zeros((n, 5))
+    once = calibrated(y, mean, sd).factors
+    assert np.isfinite(once).all()
+    assert (once[:, :4] > 0).all()
+    np.testing.assert_allclose(calibrated(scale * y, mean, scale * sd).factors, once, rtol=1e-6)
+
+
+def test_far_spots_are_calibrated_by_far_spots():
+    rng = np.random.default_rng(0)
+    n, genes = 300, 10
+    distance = np.repeat([1.0, 4.0], n // 2)
+    # Residuals grow with the distance and the stated sd does not know it.
+    y = distance[:, None] * rng.normal(size=(n, genes))
+    mean, sd = np.zeros((n, genes)), np.ones((n, genes))
+    close = calibrated(y, mean, sd, distance=distance, targets=(1.0,))
+    far = calibrated(y, mean, sd, distance=distance, targets=(4.0,))
+    both = calibrated(y, mean, sd, distance=distance, targets=(1.0, 4.0))
+    np.testing.assert_allclose(close.factors.mean(), 1.645, rtol=0.15)
+    np.testing.assert_allclose(far.factors.mean(), 4 * 1.645, rtol=0.15)
+    ends = both.at(np.array([0.5, 4.0, np.inf]))
+    assert ends[1].mean() > 3 * ends[0].mean()
+    np.testing.assert_array_equal(ends[1], ends[2])
+
+
+def test_every_spot_has_a_say_where_there_are_few():
+    weights = near(np.array([1.0, 1.0, 1.0, 9.0, 9.0]), 9.0, 0.5, np.arange(5))
+    assert weights.sum() == pytest.approx(1)
+    assert weights[4] > weights[0] > 0
+    assert effective_spots(weights, np.arange(5)) >= 4
+
+
+def test_a_spot_that_comes_twice_counts_once():
+    ones = np.full(8, 1 / 8)
+    assert effective_spots(ones, np.arange(8)) == pytest.approx(8)
+    assert effective_spots(ones, np.arange(8) % 4) == pytest.approx(4)
+
+
+def test_a_gene_that_never_varied_has_a_point_for_an_interval():
+    y = np.ones((50, 2))
+    y[:, 1] = np.random.default_rng(0).normal(size=50)
+    mean, sd = np.column_stack([np.ones(50), np.zeros(50)]), np.tile([0.0, 1.0], (50, 1))
+    assert calibrated(y, mean, sd).factors[:, 0].tolist() == [0]
+
+
+def test_genes_that_are_all_constant_have_points():
+    ones = np.ones((6, 3))
+    assert not calibrated(ones, ones, 0 * ones).factors.any()
+
+
+def test_a_gene_that_one_spot_alone_has_does_not_blow_up_the_others():
+    rng = np.random.default_rng(1)
+    y = rng.normal(size=(9, 30))
+    y[:, 0] = 0
+    y[4, 0] = 5.0
+    sd = np.ones((9, 30))
+    sd[4, 0] = 0.0
+    factors = calibrated(y, np.zeros((9, 30)), sd).factors
+    assert np.isfinite(factors).all()
+    assert factors.max() < 4
+
+
+def test_genes_keep_their_own_shapes_where_there_are_spots_enough():
+    rng = np.random.default_rng(2)
+    ratio = np.abs(np.column_stack([rng.normal(size=800), rng.uniform(-1, 1, 800)]))
+    found = quantiles(ratio, np.full(800, 1 / 800), np.arange(800), np.array([0, 1]), 0.9)
+    np.testing.assert_allclose(found, [1.645, 0.9], rtol=0.08)
