@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from c2lst.central import CentralSettings
 from c2lst.data.split import SCHEMES, Scheme
@@ -17,6 +17,8 @@ from c2lst.diffusion.unet import UNetShape
 from c2lst.errors import InputError
 from c2lst.local import AdapterSettings, SynthesisSettings
 from c2lst.prediction.predictor import PredictorSettings
+
+Advise = Literal["quick", "full"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,13 @@ class RunSettings:
     slide_steps
         Updates by which a central model that is given goes on with that tissue before it is
         adapted; 0 adapts it as it is (paper).
+    advise
+        How the predictor is chosen inside the training spots: ``quick`` between those that are
+        trained anyway, ``full`` also between ratios of synthetic to real pairs
+        (:func:`~c2lst.prediction.advised.fit_advised`).
+    pitch_um
+        Distance between the places of the map between the spots, µm. 0 leaves that map out, but
+        where every spot is sequenced (scheme ``all``) it means half the pitch of the array.
     central, adapter, synthesis, prediction
         Settings of the stages.
     """
@@ -59,6 +68,8 @@ class RunSettings:
     patch_um: float = 112.0
     slide_tissue: bool = True
     slide_steps: int = 0
+    advise: Advise = "quick"
+    pitch_um: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 1:
@@ -67,6 +78,10 @@ class RunSettings:
             )
         if self.scheme not in SCHEMES:
             raise InputError("settings", "scheme", found=self.scheme, expected=" or ".join(SCHEMES))
+        if self.advise not in get_args(Advise):
+            raise InputError("settings", "advise", found=self.advise, expected="quick or full")
+        if not self.pitch_um >= 0:
+            raise InputError("settings", "pitch_um", found=self.pitch_um, expected="0 or more")
         if self.genes < 2:
             raise InputError("settings", "genes", found=self.genes, expected="at least 2")
 

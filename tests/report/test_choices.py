@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c2lst.evaluation.expression import DEFAULT_METHOD
-from c2lst.report.artefacts import GeneScore
 from c2lst.report.choices import (
     choose_genes,
     first_component,
@@ -15,6 +14,7 @@ from c2lst.report.choices import (
     spot_pitch,
     spread,
 )
+from c2lst.report.scores import GeneScore
 
 GRID = np.stack(np.meshgrid(np.arange(8.0), np.arange(8.0)), axis=-1).reshape(-1, 2)
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c2lst.report import tables
-from c2lst.report.artefacts import Estimate, RunArtefacts, read_artefacts
+from c2lst.report.artefacts import RunArtefacts, read_artefacts
+from c2lst.report.scores import Estimate
 from c2lst.report.wording import duration, flatten, number, span
 
 

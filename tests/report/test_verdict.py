@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c2lst.evaluation.expression import DEFAULT_METHOD
-from c2lst.report.artefacts import Comparison, Estimate, MethodScore, RunArtefacts, read_artefacts
+from c2lst.report.artefacts import RunArtefacts, read_artefacts
+from c2lst.report.scores import Comparison, Estimate, MethodScore
 from c2lst.report.verdict import best_baseline, central_sentence, contrast, judge
 
 OPENING = {"better": "Yes", "tied": "Not shown", "worse": "No:"}

@@ -24,7 +24,7 @@ from c2lst.workflow.generator.evidence import gather
 from c2lst.workflow.generator.parts import composition
 from toy import SHAPE, training
 
-SETTINGS = GeneratorSettings(per_spot=1, guidance=1.5, encoder="random")
+SETTINGS = GeneratorSettings(per_spot=1, guidance=1.5, encoder="random", umap=False, drop_genes=0)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def judged(tissue):
     folder = tissue[0]
     arguments = ["evaluate-generator", folder / "adapter", "-o", folder / "judged"]
     arguments += ["--truth", folder / "slide" / "SIM_truth.json", "--encoder", "random"]
-    arguments += ["--per-spot", 1, "--guidance", 1.5]
+    arguments += ["--per-spot", 1, "--guidance", 1.5, "--no-umap"]
     found = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
     assert found.exit_code == 0, found.output
     return folder / "judged", found.output
@@ -64,10 +64,15 @@ def judged(tissue):
 def test_the_command_leaves_tables_and_pictures_and_no_scratch(judged):
     folder, output = judged
     names = {path.name for path in folder.iterdir()}
-    assert names == {"generator.json", "generator.csv", "clusters.png", "round_trip.png"}
+    tables = {"generator.json", "generator.csv", "nuclei.csv", "missing_genes.csv"}
+    pictures = {
+        f"{name}.png"
+        for name in ("clusters", "round_trip", "embedding", "gallery", "nuclei", "missing_genes")
+    }
+    assert names == tables | pictures
     assert not [p for p in folder.parent.iterdir() if p.name.startswith(".")]
     assert "synthetic tissue" in output and "expression clusters" in output
-    for picture in ("clusters.png", "round_trip.png"):
+    for picture in pictures:
         assert (folder / picture).stat().st_size > 10_000
 
 
@@ -79,9 +84,61 @@ def test_every_part_has_its_controls_and_a_sentence(judged):
         assert set(table[table["part"] == part]["by"]) == ways
     assert len(table[table["part"] == "genes"]) == 2 * (12 + 1)
     assert {"shuffled", "unconditional", "real", "low", "high"} <= set(table.columns)
-    assert len(described["parts"]) == 9 and all(p["verdict"] for p in described["parts"])
+    assert len(described["parts"]) == 12 and all(p["verdict"] for p in described["parts"])
     assert described["held_out"]["spots"] == described["training_spots"] > 20
     assert "nothing else" in described["held_out"]["use"]
+
+
+def test_every_distance_has_its_floor(judged, tissue):
+    table = pd.read_csv(judged[0] / "generator.csv")
+    rows = table[table["part"] == "distribution"].set_index("name")
+    assert list(rows.index) == [
+        "kernel distance", "Fréchet distance", "precision", "density", "recall", "coverage",
+    ]  # fmt: skip
+    # A toy's patches are nothing like tissue; other real patches are.
+    assert rows.loc["kernel distance", "low"] > rows.loc["kernel distance", "real_high"]
+    assert rows.loc["precision", "high"] < rows.loc["precision", "real_low"]
+    assert np.isnan(rows.loc["Fréchet distance", "estimate"])
+    assert "cannot tell the covariance of 960" in rows.loc["Fréchet distance", "note"]
+    likeness = table[table["part"] == "likeness to its spot"].set_index("name")
+    assert {"sd", "shuffled_sd", "real_sd", "margin_low"} <= set(likeness.columns)
+    assert likeness.loc["cosine", "real"] > likeness.loc["cosine", "estimate"]
+
+
+def test_nuclei_of_real_patches_are_those_of_the_truth(judged, tissue):
+    _, section, split, _, truth = tissue
+    table = pd.read_csv(judged[0] / "nuclei.csv")
+    assert set(table["patches"]) == {"training", "held_out", *ARMS}
+    assert len(table) == len(section) + 3 * len(split.train)
+    real = table[table["patches"].isin(["training", "held_out"])].set_index("barcode")
+    shown = pd.Series(truth.image_cell_counts.sum(axis=1), truth.barcodes)
+    both = pd.concat([real["nuclei"], shown], axis=1, join="inner").to_numpy()
+    assert len(both) == len(section) and np.corrcoef(both.T)[0, 1] > 0.7
+    described = pd.read_csv(judged[0] / "generator.csv")
+    classes = described[described["part"] == "nuclear classes"].set_index("name")
+    assert classes.loc["divergence", "low"] > classes.loc["divergence", "real"]
+    assert classes["real"].iloc[1:].sum() == pytest.approx(1, abs=1e-3)
+
+
+def test_missing_genes_change_more_the_more_there_are(judged):
+    table = pd.read_csv(judged[0] / "missing_genes.csv")
+    assert table["missing"].tolist() == [0, 5, 6, 12]
+    assert table["pixels"].iloc[0] == 0 and table["pixels"].iloc[-1] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"encoder": "inception"}, "unknown name"), ({"nuclei": "by eye"}, "watershed or hovernet")],
+)
+def test_what_is_not_known_is_refused_before_anything_is_drawn(tissue, change, named, monkeypatch):
+    _, section, split, local, _ = tissue
+
+    def never(*args, **kwargs):
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr(LocalModel, "synthesize_profiles", never)
+    with pytest.raises(InputError, match=named):
+        gather(local, section, split, dataclasses.replace(SETTINGS, **change))
 
 
 def test_an_untrained_adapter_is_not_taken_for_one_that_listens(tissue, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from c2lst import workflow
 from c2lst.errors import InputError
+from c2lst.evaluation.expression.names import LEFT_OUT
 from c2lst.workflow import stages
 from c2lst.workflow.rundir import STAGES
 from toy import TOML, toy_settings
@@ -24,6 +25,7 @@ ARTEFACTS = (
     "synthetic",
     "predictor",
     "predictor_real_only",
+    "advice.json",
     "predictions.h5ad",
     "metrics.csv",
     "gene_metrics.csv",
@@ -68,6 +70,26 @@ def test_the_metrics_hold_every_baseline_and_the_twin(whole):
     assert expected <= set(metrics.index)
     assert metrics.loc["train_median", "skill"] == 0
     assert metrics[["mae", "pearson", "skill"]].notna().all().all()
+
+
+def test_every_spot_can_be_learnt_from(small_legacy, tmp_path):
+    """A lab that has no spot to spare: no test spots, no metrics that look like theirs, a map."""
+    import anndata
+    import pandas as pd
+
+    run = workflow.run(small_legacy, tmp_path / "run", toy_settings(tmp_path, scheme="all"))
+    predictions = anndata.read_h5ad(run / "predictions.h5ad")
+    assert set(predictions.obs["split"]) == {"train"}
+    metrics = pd.read_csv(run / "metrics.csv")
+    assert set(metrics["judged"]) == {LEFT_OUT}
+    assert set(metrics["spots"]) == {predictions.n_obs}
+    assert {"c2lst (image + place)", "kriging", "network_real_only"} <= set(metrics["method"])
+    # A prediction that knew its spot would be nearly exact for the nearest neighbour.
+    assert metrics.set_index("method").loc["knn", "mae"] > 0.05
+    assert pd.read_csv(run / "coverage.csv")["group"].tolist() == ["all"]
+    between = anndata.read_h5ad(run / "map.h5ad")
+    assert between.n_obs > 2 * predictions.n_obs
+    assert "no test spots exist" in (run / "report.html").read_text()
 
 
 def test_interrupted_in_every_stage_a_run_ends_with_the_same_numbers(

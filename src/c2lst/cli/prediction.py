@@ -37,6 +37,7 @@ def train(
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
     from c2lst.data.synthetic import SyntheticPairs
+    from c2lst.evaluation.encoders import get_encoder
     from c2lst.prediction.predictor import ExpressionPredictor
     from c2lst.settings import load_settings
 
@@ -55,6 +56,7 @@ def train(
         preprocessing,
         synthetic=None if synthetic is None else SyntheticPairs.load(synthetic),
         features={"central": base.encode(preprocessing.images(slide))},
+        encoder=get_encoder(),
         settings=settings.prediction,
         directory=opt.scratch(output),
     )
@@ -101,7 +103,7 @@ def _at_spots(
     """Predict the spots of a section; beside the baselines, where some of them are sequenced."""
     from c2lst.data.split import SpotSplit
     from c2lst.evaluation.encoders import get_encoder
-    from c2lst.prediction.predictor import baseline_layers
+    from c2lst.prediction.layers import baseline_layers
 
     own = model.preprocessing if model.knows(slide) else model.preprocessing.for_section(slide)
     images = own.images(slide)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -27,19 +27,41 @@ def run(
     ] = None,
     fraction: opt.Fraction = None,
     scheme: opt.Scheme | None = None,
+    pitch: Annotated[
+        str | None,
+        typer.Option(
+            help="Also predict the tissue between the spots, on a lattice such as 50um; with "
+            "--scheme all that is done at half the pitch of the array."
+        ),
+    ] = None,
+    advise: Annotated[
+        Literal["quick", "full"] | None,
+        typer.Option(help="How the predictor is chosen; full: also tries ratios of synthetic."),
+    ] = None,
     preset: opt.Preset = "tiny",
     config: opt.Config = None,
     genes: opt.GeneList = None,
     seed: opt.Seed = None,
     mpp: opt.Mpp = None,
 ) -> None:
-    """Carry one slide all the way: from its files to a map and a report."""
+    """Carry one slide all the way: from its files to a map and a report.
+
+    To judge the prediction, some of the spots are held out. Where every spot is needed,
+    --scheme all learns from all of them, and predicts each without itself to judge by.
+    """
     from c2lst import workflow
-    from c2lst.cli.scores import show_scores
+    from c2lst.cli.scores import show_advice, show_scores
     from c2lst.cli.tables import show_stages
+    from c2lst.data.grid import parse_um
     from c2lst.settings import load_settings
 
-    options = {"fraction": fraction, "scheme": scheme, "seed": seed}
+    options: dict[str, Any] = {
+        "fraction": fraction,
+        "scheme": scheme,
+        "seed": seed,
+        "advise": advise,
+    }
+    options["pitch_um"] = None if pitch is None else parse_um(pitch)
     path = workflow.run(
         slide,
         output,
@@ -55,6 +77,7 @@ def run(
     )
     show_stages(path / "manifest.json")
     show_scores(path)
+    show_advice(path)
     tell(f"report: {path / 'report.html'}")
 
 

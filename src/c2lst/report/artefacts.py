@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +13,22 @@ from c2lst.data.layout import read_h5ad
 from c2lst.data.patch_file import PatchFile, patch_file, read_barcodes
 from c2lst.errors import InputError
 from c2lst.evaluation.expression import DEFAULT_METHOD
+from c2lst.evaluation.expression.names import LEFT_OUT
+from c2lst.report.scores import (
+    Comparison,
+    Coverage,
+    GeneScore,
+    MethodScore,
+    read_comparisons,
+    read_coverage,
+    read_gene_scores,
+    read_scores,
+)
 from c2lst.storage import read_json
 
 if TYPE_CHECKING:
     from c2lst.data.preprocessing import Preprocessing
+    from c2lst.prediction.advice import Advice
 
 MANIFEST = "manifest.json"
 SPLIT = "split.json"
@@ -26,7 +36,8 @@ PREPROCESSING = "preprocessing.json"
 PREDICTIONS = "predictions.h5ad"
 METRICS = "metrics.csv"
 GENE_METRICS = "gene_metrics.csv"
-COMPARISONS = "comparisons.csv"
+COMPARISONS, COVERAGE = "comparisons.csv", "coverage.csv"
+ADVICE, MAP = "advice.json", "map.h5ad"
 ROLES = frozenset(("train", "val", "test", "buffer"))
 
 _STAGE_OF = {
@@ -36,63 +47,6 @@ _STAGE_OF = {
     GENE_METRICS: "evaluate",
 }
 _THUMBNAILS = ("hires", "downscaled_fullres", "lowres")
-_METRIC_COLUMNS = (
-    "method",
-    "spots",
-    "genes",
-    "mae",
-    "mae_low",
-    "mae_high",
-    "rmse",
-    "pearson",
-    "pearson_low",
-    "pearson_high",
-    "skill",
-    "skill_low",
-    "skill_high",
-)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval; NaN stands for what was not given."""
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-
-
-@dataclass(frozen=True)
-class MethodScore:
-    """One row of ``metrics.csv``: a method on the held-out spots (log1p CP10k)."""
-
-    method: str
-    spots: int
-    genes: int
-    mae: Estimate
-    rmse: float
-    pearson: Estimate
-    skill: Estimate
-    explained: Estimate = Estimate(math.nan)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One row of ``comparisons.csv``: MAE of ``method`` minus MAE of ``against``."""
-
-    method: str
-    against: str
-    difference: Estimate
-
-
-@dataclass(frozen=True)
-class GeneScore:
-    """One row of ``gene_metrics.csv``: a method on one gene."""
-
-    method: str
-    gene: str
-    mae: float
-    pearson: float
 
 
 @dataclass(frozen=True)
@@ -137,12 +91,14 @@ class RunArtefacts:
         ``manifest.json`` and ``split.json`` as read.
     predictions
         The AnnData of ``predictions.h5ad``: spots × genes, log1p CP10k.
-    scores, comparisons, gene_scores
-        The tables of the evaluation; ``comparisons`` may be empty.
+    scores, comparisons, gene_scores, coverage
+        The tables of the evaluation; ``comparisons`` and ``coverage`` may be empty.
     other_columns
         Columns of ``metrics.csv`` that the report does not show.
-    preprocessing, patches, synthetic, thumbnail, mpp
-        None where the run has none; ``mpp`` in µm per full-resolution px.
+    advice, between, preprocessing, patches, synthetic, thumbnail, mpp
+        What cross-validation inside the training spots says; the AnnData of the map between the
+        spots; and others by their names. None where the run has none; ``mpp`` in µm per
+        full-resolution px.
     """
 
     run: Path
@@ -153,6 +109,9 @@ class RunArtefacts:
     scores: tuple[MethodScore, ...]
     comparisons: tuple[Comparison, ...]
     gene_scores: tuple[GeneScore, ...]
+    coverage: tuple[Coverage, ...]
+    advice: Advice | None
+    between: Any | None
     other_columns: tuple[str, ...]
     preprocessing: Preprocessing | None
     patches: BarcodedPatches | None
@@ -164,6 +123,21 @@ class RunArtefacts:
     def role(self) -> np.ndarray:
         """Role of each spot, shape (n,): train, val, test or buffer."""
         return self.predictions.obs["split"].to_numpy().astype(str)
+
+    @property
+    def left_out(self) -> bool:
+        """Whether every spot was learnt from, so that the scores are of each left out in turn."""
+        return self.ours.judged == LEFT_OUT
+
+    @property
+    def judged(self) -> np.ndarray:
+        """Which spots were scored: bool (n,)."""
+        return self.role == ("train" if self.left_out else "test")
+
+    @property
+    def judged_as(self) -> str:
+        """What the scored spots are called."""
+        return "sequenced spots, each left out in turn" if self.left_out else "held-out spots"
 
     @property
     def centres(self) -> np.ndarray:
@@ -238,7 +212,7 @@ def read_artefacts(run: Path) -> RunArtefacts:
     split = read_json(run / SPLIT, required=("section",))
     name = str(split["section"])
     predictions = _read_predictions(run / PREDICTIONS)
-    scores, other = _read_scores(run / METRICS)
+    scores, other = read_scores(run / METRICS)
     return RunArtefacts(
         run=run,
         name=name,
@@ -246,8 +220,11 @@ def read_artefacts(run: Path) -> RunArtefacts:
         split=split,
         predictions=predictions,
         scores=scores,
-        comparisons=_read_comparisons(run / COMPARISONS),
-        gene_scores=_read_gene_scores(run / GENE_METRICS, set(predictions.var_names)),
+        comparisons=read_comparisons(run / COMPARISONS),
+        gene_scores=read_gene_scores(run / GENE_METRICS, set(predictions.var_names)),
+        coverage=read_coverage(run / COVERAGE),
+        advice=_read_advice(run / ADVICE),
+        between=read_h5ad(run / MAP) if (run / MAP).is_file() else None,
         other_columns=other,
         preprocessing=_read_preprocessing(run / PREPROCESSING),
         patches=_read_patches(run / "section"),
@@ -296,110 +273,6 @@ def _read_predictions(path: Path) -> Any:
     return predictions
 
 
-def _read_rows(path: Path, required: Iterable[str]) -> tuple[list[dict[str, str]], list[str]]:
-    with path.open(newline="", encoding="utf-8") as handle:
-        try:
-            reader = csv.DictReader(handle, restval="")
-            rows = list(reader)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(path, f"is not a readable CSV table ({error})") from error
-    columns = [column for column in reader.fieldnames or [] if column]
-    missing = [column for column in required if column not in columns]
-    if missing:
-        raise InputError(path, f"column {missing[0]!r} is missing", found=", ".join(columns))
-    return rows, columns
-
-
-def _number(path: Path, row: Mapping[str, str], column: str) -> float:
-    text = row.get(column, "").strip()
-    try:
-        return float(text) if text else math.nan
-    except ValueError as error:
-        raise InputError(
-            path, f"column {column!r} holds no number", found=repr(text), expected="a number"
-        ) from error
-
-
-def _estimate(path: Path, row: Mapping[str, str], column: str) -> Estimate:
-    return Estimate(
-        _number(path, row, column),
-        _number(path, row, f"{column}_low"),
-        _number(path, row, f"{column}_high"),
-    )
-
-
-def _count(path: Path, row: Mapping[str, str], column: str) -> int:
-    value = _number(path, row, column)
-    return int(value) if math.isfinite(value) else 0
-
-
-def _read_scores(path: Path) -> tuple[tuple[MethodScore, ...], tuple[str, ...]]:
-    rows, columns = _read_rows(path, _METRIC_COLUMNS)
-    scores = tuple(
-        MethodScore(
-            method=row["method"],
-            spots=_count(path, row, "spots"),
-            genes=_count(path, row, "genes"),
-            mae=_estimate(path, row, "mae"),
-            rmse=_number(path, row, "rmse"),
-            pearson=_estimate(path, row, "pearson"),
-            skill=_estimate(path, row, "skill"),
-            explained=_estimate(path, row, "explained_share")
-            if "explained_share" in columns
-            else Estimate(math.nan),
-        )
-        for row in rows
-    )
-    methods = [score.method for score in scores]
-    if DEFAULT_METHOD not in methods:
-        raise InputError(
-            path,
-            "has no row of the default predictor",
-            found=", ".join(methods) or "no rows",
-            expected=repr(DEFAULT_METHOD),
-            remedy="evaluate again",
-        )
-    if len(set(methods)) < len(methods):
-        raise InputError(path, "has two rows of the same method", found=", ".join(methods))
-    return scores, tuple(column for column in columns if column not in _METRIC_COLUMNS)
-
-
-def _read_comparisons(path: Path) -> tuple[Comparison, ...]:
-    if not path.is_file():
-        return ()
-    rows, _ = _read_rows(path, ("method", "against", "mae_difference", "low", "high"))
-    return tuple(
-        Comparison(
-            row["method"],
-            row["against"],
-            Estimate(*(_number(path, row, key) for key in ("mae_difference", "low", "high"))),
-        )
-        for row in rows
-    )
-
-
-def _read_gene_scores(path: Path, panel: set[str]) -> tuple[GeneScore, ...]:
-    # A table without a method column speaks of the default predictor alone.
-    rows, _ = _read_rows(path, ("gene", "mae", "pearson"))
-    unknown = [row["gene"] for row in rows if row["gene"] not in panel]
-    if unknown:
-        raise InputError(
-            path,
-            "names a gene that predictions.h5ad lacks",
-            found=repr(unknown[0]),
-            remedy="evaluate again",
-        )
-    return tuple(
-        GeneScore(
-            row.get("method", DEFAULT_METHOD),
-            row["gene"],
-            _number(path, row, "mae"),
-            _number(path, row, "pearson"),
-        )
-        for row in rows
-    )
-
-
 def _single(directory: Path, pattern: str) -> Path | None:
     found = sorted(directory.glob(pattern))
     return found[0] if found else None
@@ -409,6 +282,12 @@ def _read_preprocessing(path: Path) -> Preprocessing | None:
     from c2lst.data.preprocessing import Preprocessing
 
     return Preprocessing.load(path) if path.is_file() else None
+
+
+def _read_advice(path: Path) -> Advice | None:
+    from c2lst.prediction.advice import Advice
+
+    return Advice.load(path) if path.is_file() else None
 
 
 def _read_patches(section: Path) -> BarcodedPatches | None:

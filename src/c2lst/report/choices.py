@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from c2lst.evaluation.expression import DEFAULT_METHOD
-from c2lst.report.artefacts import GeneScore
+from c2lst.report.scores import GeneScore
 
 NEIGHBOUR_REACH = 1.5
 """Spots nearer than this many pitches are neighbours: 8 on a square grid, 6 on a hexagonal one."""

@@ -263,9 +263,10 @@ def _gene_maps(
     observed, predicted = artefacts.observed[:, column], artefacts.predicted[:, column]
     lower, upper = artefacts.layer("lower"), artefacts.layer("upper")
     train = artefacts.role == "train"
+    ringed = np.zeros_like(train) if artefacts.left_out else train
     shared = _limits(np.concatenate([observed, predicted]))
-    # The predictor has seen the sampled spots: their error would flatter it.
-    error = np.where(train | (artefacts.role == "val"), np.nan, predicted - observed)
+    # Held-out spots show how well it does where it learns; sampled ones are another question.
+    error = np.where(ringed | (artefacts.role == "val"), np.nan, predicted - observed)
     reach = max(abs(end) for end in _limits(np.abs(error)))
 
     def view(title: str, shown: np.ndarray, colours: str, limits: tuple[float, float]) -> MapView:
@@ -274,7 +275,7 @@ def _gene_maps(
         return MapView(
             title,
             Picture(
-                figures.spot_map(frame, shown, train, colours, limits),
+                figures.spot_map(frame, shown, ringed, colours, limits),
                 f"{title} expression of {choice.gene} over the section, from {low} to {high}"
                 if colours == figures.EXPRESSION_MAP
                 else f"{title} of {choice.gene} over the section, from {low} to {high}",
@@ -292,7 +293,34 @@ def _gene_maps(
     if lower is not None and upper is not None:
         width = upper[:, column] - lower[:, column]
         maps.append(view("Width of the 90 % interval", width, figures.WIDTH_MAP, _limits(width)))
+    if artefacts.between is not None:
+        maps.append(_between(artefacts, choice, column, shared))
     return tuple(maps)
+
+
+def _between(
+    artefacts: RunArtefacts, choice: GeneChoice, column: int, limits: tuple[float, float]
+) -> MapView:
+    """Draw the map between the spots, in the colours of the spots' own."""
+    places = artefacts.between
+    assert places is not None
+    values = np.asarray(places.layers["predicted"][:, column], dtype=np.float64)
+    frame = figures.Frame.around(np.asarray(places.obsm["spatial"]), artefacts.thumbnail, 1.0)
+    low, high = (number(end, 2) for end in limits)
+    pitch = float(places.uns["c2lst"]["pitch_um"])
+    title = f"Between the spots, every {pitch:g} µm"
+    return MapView(
+        title,
+        Picture(
+            figures.spot_map(
+                frame, values, np.zeros(len(values), dtype=bool), figures.EXPRESSION_MAP, limits
+            ),
+            f"Predicted expression of {choice.gene} between the spots, from {low} to {high}",
+        ),
+        Picture(figures.colour_bar(figures.EXPRESSION_MAP), f"Colour scale from {low} to {high}"),
+        low,
+        high,
+    )
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
@@ -308,8 +336,8 @@ def scatters(artefacts: RunArtefacts) -> list[ScatterView]:
     """Draw predicted against observed, and genes with against without synthetic pairs."""
     views = []
     observed, predicted = artefacts.observed, artefacts.predicted
-    test = artefacts.role == "test"
-    x, y = observed[test].ravel(), predicted[test].ravel()
+    judged = artefacts.judged
+    x, y = observed[judged].ravel(), predicted[judged].ravel()
     known = np.isfinite(x) & np.isfinite(y)
     if known.any():
         views.append(
@@ -317,11 +345,11 @@ def scatters(artefacts: RunArtefacts) -> list[ScatterView]:
                 "Predicted against observed",
                 Picture(
                     figures.predicted_against_observed(x[known], y[known]),
-                    "Density of predicted against observed expression on held-out spots, with the "
-                    "line of equality",
+                    "Density of predicted against observed expression on "
+                    f"{artefacts.judged_as}, with the line of equality",
                 ),
-                f"{int(known.sum()):,} values of held-out spots; darker is more. A cloud flatter "
-                "than the dashed line means that extremes are drawn to the middle.",
+                f"{int(known.sum()):,} values of {artefacts.judged_as}; darker is more. A cloud "
+                "flatter than the dashed line means that extremes are drawn to the middle.",
             )
         )
     genes = _gene_effect(artefacts)

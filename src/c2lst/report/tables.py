@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from c2lst.evaluation.expression import DEFAULT_METHOD
-from c2lst.report.artefacts import Estimate, MethodScore, RunArtefacts
+from c2lst.evaluation.expression import DEFAULT_METHOD, TWIN
+from c2lst.evaluation.expression.names import NO_NETWORK
+from c2lst.report.artefacts import RunArtefacts
 from c2lst.report.choices import share_with_neighbour
+from c2lst.report.scores import Coverage, Estimate, MethodScore
 from c2lst.report.wording import (
     FILES,
     STAGES,
@@ -48,10 +50,14 @@ class Mark:
 
 @dataclass(frozen=True)
 class Axis:
-    """Ticks of a chart as (per cent, label), and where the default predictor's line stands."""
+    """Ticks of a chart as (per cent, label), and where lines stand.
+
+    ``reference`` is that of the default predictor, ``floor`` that of counting noise.
+    """
 
     ticks: tuple[tuple[float, str], ...]
     reference: float | None
+    floor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,16 +75,31 @@ class MethodRow:
     pearson_interval: str
     skill_value: str
     skill_interval: str
+    explained_value: str
+    explained_interval: str
     rmse: str
 
 
 @dataclass(frozen=True)
 class MethodTable:
-    """All methods with the axes of the chart."""
+    """All methods with the axes of the chart; ``floor`` is the noise floor in digits, or empty."""
 
     rows: tuple[MethodRow, ...]
     mae_axis: Axis
     pearson_axis: Axis
+    floor: str
+
+
+@dataclass(frozen=True)
+class CoverageRow:
+    """How well intervals hold in one group of spots."""
+
+    label: str
+    spots: str
+    distance: str
+    share: str
+    interval: str
+    width: str
 
 
 @dataclass(frozen=True)
@@ -118,11 +139,12 @@ def cards(artefacts: RunArtefacts) -> list[Card]:
     """Key figures of the first screen."""
     role = artefacts.role
     total, test = len(role), int((role == "test").sum())
+    checked = f"{test:,} held out to check" if test else "every spot was sequenced"
     sequenced = int(np.isin(role, ("train", "val")).sum())
     ours = artefacts.ours
     found = [
         Card("Spots sequenced", f"{sequenced:,}", f"{percent(sequenced / total)} of {total:,}"),
-        Card("Spots predicted", f"{total - sequenced:,}", f"{test:,} held out to check"),
+        _predicted(artefacts, total - sequenced, checked),
         Card("Genes", f"{len(artefacts.genes):,}", "predicted at every spot"),
         Card("Mean error (MAE)", number(ours.mae.value), _interval(ours.mae)),
         Card("Skill", percent(ours.skill.value, 1), _interval(ours.skill, scale=100, digits=1)),
@@ -131,10 +153,15 @@ def cards(artefacts: RunArtefacts) -> list[Card]:
     ]
     covered = coverage(artefacts)
     if covered is not None:
-        found.append(
-            Card("Coverage", percent(covered), "of held-out values lie in their 90 % interval")
-        )
+        found.append(Card("Coverage", percent(covered), "of values lie in their 90 % interval"))
     return found
+
+
+def _predicted(artefacts: RunArtefacts, spots: int, checked: str) -> Card:
+    """Tell how much was predicted: spots, or where none was left, places between them."""
+    if spots or artefacts.between is None:
+        return Card("Spots predicted", f"{spots:,}", checked)
+    return Card("Places predicted", f"{artefacts.between.n_obs:,}", f"between spots; {checked}")
 
 
 def _explained(ours: MethodScore) -> list[Card]:
@@ -153,12 +180,12 @@ def _interval(estimate: Estimate, scale: float = 1, digits: int = 3) -> str:
 
 
 def coverage(artefacts: RunArtefacts) -> float | None:
-    """Share of held-out values inside their 90 % interval; None where there are none."""
+    """Share of scored values inside their 90 % interval; None where there are none."""
     parts = [artefacts.layer(name) for name in ("observed", "lower", "upper")]
     if any(part is None for part in parts):
         return None
-    test = artefacts.role == "test"
-    observed, lower, upper = (part[test] for part in parts if part is not None)
+    judged = artefacts.judged
+    observed, lower, upper = (part[judged] for part in parts if part is not None)
     known = np.isfinite(observed) & np.isfinite(lower) & np.isfinite(upper)
     if not known.any():
         return None
@@ -169,7 +196,8 @@ def method_table(artefacts: RunArtefacts) -> MethodTable:
     """Every method with its numbers, and where its dots stand."""
     scores = sorted(artefacts.scores, key=lambda row: method_order(row.method))
     ours = artefacts.ours
-    mae_ends = _ends([row.mae for row in scores])
+    floor = Estimate(ours.floor)
+    mae_ends = _ends([*(row.mae for row in scores), floor])
     pearson_ends = _ends([row.pearson for row in scores])
     rows = tuple(
         MethodRow(
@@ -184,18 +212,55 @@ def method_table(artefacts: RunArtefacts) -> MethodTable:
             pearson_interval=span(row.pearson.low, row.pearson.high),
             skill_value=percent(row.skill.value, 1),
             skill_interval=span(100 * row.skill.low, 100 * row.skill.high, 1, unit="%"),
+            explained_value=percent(row.explained.value, 1),
+            explained_interval=span(100 * row.explained.low, 100 * row.explained.high, 1, unit="%"),
             rmse=number(row.rmse),
         )
         for row in scores
     )
-    return MethodTable(rows, _axis(mae_ends, ours.mae), _axis(pearson_ends, ours.pearson))
+    known = math.isfinite(floor.value)
+    return MethodTable(
+        rows,
+        _axis(mae_ends, ours.mae, floor.value),
+        _axis(pearson_ends, ours.pearson),
+        number(floor.value) if known else "",
+    )
+
+
+_GROUPS = {"all": "All", "near": "Near", "middle": "Between", "far": "Far"}
+
+
+def coverage_rows(artefacts: RunArtefacts) -> list[CoverageRow]:
+    """How well the intervals hold, in all and by the distance to the nearest sequenced spot."""
+    return [
+        CoverageRow(
+            label=_GROUPS.get(row.group, row.group),
+            spots=f"{row.spots:,}",
+            distance=_distance(row),
+            share=percent(row.share.value, 1),
+            interval=span(100 * row.share.low, 100 * row.share.high, 1, unit="%"),
+            width=number(row.width, 2),
+        )
+        for row in artefacts.coverage
+    ]
+
+
+def _distance(row: Coverage) -> str:
+    if not math.isfinite(row.nearest):
+        return "–"
+    if row.nearest == row.farthest:
+        return number(row.nearest, 1)
+    return span(row.nearest, row.farthest, 1)
 
 
 def _sees(method: str, artefacts: RunArtefacts) -> str:
     seen = method_name(method).sees
     if seen is None:
         return "–"
-    if artefacts.synthetic is None:
+    advice = artefacts.advice
+    # Advice may have chosen a predictor that learns from none.
+    unused = method == DEFAULT_METHOD and advice and advice.chosen in (NO_NETWORK, TWIN)
+    if artefacts.synthetic is None or unused:
         seen = tuple(item for item in seen if item != "synthetic")
     return " + ".join(seen) or "sampled values only"
 
@@ -227,7 +292,7 @@ def _mark(estimate: Estimate, ends: tuple[float, float]) -> Mark:
     )
 
 
-def _axis(ends: tuple[float, float], ours: Estimate) -> Axis:
+def _axis(ends: tuple[float, float], ours: Estimate, floor: float = math.nan) -> Axis:
     step = 10.0 ** math.floor(math.log10(ends[1] - ends[0]))
     step = next(s for s in (step / 5, step / 2, step, 2 * step) if (ends[1] - ends[0]) / s <= 5)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
@@ -236,8 +301,8 @@ def _axis(ends: tuple[float, float], ours: Estimate) -> Axis:
         (_position(k * step, ends), number(k * step, digits))
         for k in range(first, math.floor(ends[1] / step) + 1)
     )
-    line = _position(ours.value, ends) if math.isfinite(ours.value) else None
-    return Axis(ticks, line)
+    lines = (_position(x, ends) if math.isfinite(x) else None for x in (ours.value, floor))
+    return Axis(ticks, *lines)
 
 
 def stage_rows(artefacts: RunArtefacts) -> list[StageRow]:
@@ -333,7 +398,7 @@ def limits(artefacts: RunArtefacts) -> list[str]:
     if covered is not None and abs(covered - 0.9) > 0.03:
         word = "narrow" if covered < 0.9 else "wide"
         found.append(
-            f"The 90 % intervals cover {percent(covered, 1)} of held-out values: they are too "
+            f"The 90 % intervals cover {percent(covered, 1)} of the scored values: they are too "
             f"{word} on this slide."
         )
     found.append(
@@ -344,10 +409,16 @@ def limits(artefacts: RunArtefacts) -> list[str]:
 
 
 def warnings(artefacts: RunArtefacts) -> list[str]:
-    """Stages whose results on disk may be older than the manifest's settings."""
-    return [
+    """Say what has to be known before the numbers: how they were got, whether they are current."""
+    judged = [
+        "Every spot was sequenced and learnt from, so no test spots exist. Each spot is predicted "
+        "by a refit that left it out; the local model that drew the synthetic pairs, and choices "
+        "of genes and stain, have seen it. Numbers on spots that nothing has seen could be worse."
+    ]
+    stale = [
         f"The stage “{row.label}” is marked “{row.status}”, so numbers on this page may come from "
         "an earlier run."
         for row in stage_rows(artefacts)
         if not row.settled
     ]
+    return (judged if artefacts.left_out else []) + stale

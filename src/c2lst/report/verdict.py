@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from c2lst.evaluation.expression import DEFAULT_METHOD, NETWORK, NETWORK_TWIN, TWIN
-from c2lst.report.artefacts import MethodScore, RunArtefacts
+from c2lst.evaluation.expression.names import COTRAINED
+from c2lst.report.artefacts import RunArtefacts
+from c2lst.report.scores import MethodScore
 from c2lst.report.wording import (
     BASELINES,
     EXPRESSION_UNIT,
@@ -132,10 +134,10 @@ def judge(artefacts: RunArtefacts) -> Verdict:
     assert result is not None
     return Verdict(
         result.outcome,
-        _headline(result, ours, baseline),
+        _headline(result, ours, baseline, artefacts.judged_as),
         f"{_detail(ours, baseline, result)} {_skill(ours)}",
         synthetic,
-        _basis(result),
+        _basis(result, artefacts.judged_as),
     )
 
 
@@ -144,10 +146,10 @@ def _in_sentence(method: str) -> str:
     return label if label.startswith("c2lst") else label[0].lower() + label[1:]
 
 
-def _headline(result: Contrast, ours: MethodScore, baseline: MethodScore) -> str:
+def _headline(result: Contrast, ours: MethodScore, baseline: MethodScore, judged: str) -> str:
     name = _in_sentence(baseline.method)
     gain = -result.difference / baseline.mae.value if baseline.mae.value else math.nan
-    spots = f"on {ours.spots:,} held-out spots"
+    spots = f"on {ours.spots:,} {judged}"
     if result.outcome == "better":
         opening = "Yes" if gain >= SMALL_MARGIN else "Yes, by a small margin"
         return (
@@ -187,9 +189,9 @@ def _skill(ours: MethodScore) -> str:
     )
 
 
-def _basis(result: Contrast) -> str:
+def _basis(result: Contrast, judged: str) -> str:
     if result.paired:
-        return "Judged by a paired bootstrap over spatial blocks of the held-out spots."
+        return f"Judged by a paired bootstrap over spatial blocks of the {judged}."
     return (
         "Judged by whether the two 95 % intervals overlap, which is cautious: a small true "
         "difference may be called a tie."
@@ -207,7 +209,9 @@ _EFFECT = {
 def synthetic_sentence(artefacts: RunArtefacts) -> str:
     """Say what synthetic pairs added against the step-matched twin, whichever way it fell."""
     network = contrast(artefacts, NETWORK, NETWORK_TWIN)
-    full = contrast(artefacts, DEFAULT_METHOD, TWIN)
+    # Advice may have chosen another predictor than the one with synthetic pairs.
+    paired = COTRAINED if artefacts.score(COTRAINED) else DEFAULT_METHOD
+    full = contrast(artefacts, paired, TWIN)
     if network is None and full is None:
         if artefacts.synthetic is None:
             return "None were used in this run."

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from c2lst.evaluation.expression import DEFAULT_METHOD, NETWORK, NETWORK_TWIN, TWIN
+from c2lst.evaluation.expression.names import COTRAINED
 
 BASELINES = (
     *("train_median", "train_mean", "knn", "inverse_distance", "kriging", "kriging_shared"),
-    *("ridge", "ridge_coordinates"),
+    *("kriging_recentred", "ridge", "ridge_coordinates"),
 )
 """The simple baselines, of which the headline is judged against the best."""
 
@@ -36,12 +37,14 @@ class MethodName:
 
 METHODS: Mapping[str, MethodName] = {
     DEFAULT_METHOD: MethodName("c2lst (image + place)", ("image", "place", "synthetic")),
+    COTRAINED: MethodName("c2lst, real + synthetic", ("image", "place", "synthetic")),
     TWIN: MethodName("c2lst, real only (step-matched)", ("image", "place")),
     NETWORK: MethodName("Network, real + synthetic", ("image", "synthetic")),
     NETWORK_TWIN: MethodName("Network, real only (step-matched)", ("image",)),
     "ridge_coordinates": MethodName("Frozen encoder + ridge + coordinates", ("image", "place")),
     "ridge": MethodName("Frozen encoder + ridge", ("image",)),
     "kriging": MethodName("Kriging", ("place",)),
+    "kriging_recentred": MethodName("Kriging, recentred", ("place",)),
     "kriging_shared": MethodName("Kriging of components", ("place",)),
     "inverse_distance": MethodName("Inverse distance", ("place",)),
     "knn": MethodName("Nearest sampled spots (kNN)", ("place",)),
@@ -77,6 +80,9 @@ FILES: Mapping[str, str] = {
     "central": "The central model (a diffusers pipeline)",
     "adapter": "The local adapter: what this slide added to the central model",
     "synthetic": "Synthetic patches with their expression profiles",
+    "advice.json": "Which predictor was chosen inside the sampled spots, and what synthetic pairs "
+    "did there",
+    "map.h5ad": "Predicted expression of the tissue between the spots, with intervals (AnnData)",
     "predictor": "The trained expression predictor",
     "manifest.json": "Settings, seeds, versions, durations and hashes of this run",
     "report.html": "This page",

@@ -35,7 +35,8 @@ STAGES = (
 
 ARTEFACTS = (
     *("section", "split", "preprocessing", "central", "adapter", "synthetic"),
-    *("predictor", "predictor_real_only", "predictions", "metrics", "gene_metrics"),
+    *("predictor", "predictor_real_only", "predictor_cotrained", "advice"),
+    *("predictions", "map", "metrics", "gene_metrics"),
     *("comparisons", "coverage", "report", "manifest"),
 )
 PARTIAL_NAMES = tuple(f".{name}." for name in ARTEFACTS)

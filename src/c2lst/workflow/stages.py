@@ -23,9 +23,13 @@ from c2lst.data.stain import StainNormaliser
 from c2lst.data.synthetic import SyntheticPairs
 from c2lst.evaluation.encoders import get_encoder
 from c2lst.evaluation.expression import DEFAULT_METHOD, write_evaluation
+from c2lst.evaluation.expression.names import COTRAINED, NETWORK, NETWORK_TWIN, TWIN
 from c2lst.local import LocalModel
 from c2lst.local.sources import Sources
-from c2lst.prediction.predictor import ExpressionPredictor, baseline_layers
+from c2lst.prediction.advised import fit_advised
+from c2lst.prediction.grid import predict_grid
+from c2lst.prediction.layers import baseline_layers
+from c2lst.prediction.predictor import ExpressionPredictor
 from c2lst.progress import logger
 from c2lst.report import write_report
 from c2lst.settings import RunSettings
@@ -66,6 +70,8 @@ class RunInputs:
     format: str = "auto"
     image: Path | None = None
 
+
+_TWIN, _COTRAINED = "predictor_real_only", "predictor_cotrained"
 
 Summary = dict[str, Any]
 Stage = Callable[[RunDirectory, RunInputs, RunSettings], Summary]
@@ -230,60 +236,75 @@ def synthesize_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings
 
 
 def train_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
-    """Co-train the predictor on real and synthetic pairs, with its real-only twin."""
+    """Train predictors with and without synthetic pairs, and choose inside the training spots."""
     section, preprocessing = _section(run), _preprocessing(run)
     images = preprocessing.images(section)
-    features = {"central": CentralModel.load(run.path("central")).encode(images)}
-    summaries = {}
-    for name, synthetic in (
-        ("predictor", SyntheticPairs.load(run.path("synthetic"))),
-        ("predictor_real_only", None),
-    ):
-        # The twin takes as many optimiser steps: more steps must not pass for better data.
-        predictor = ExpressionPredictor.fit(
-            section,
-            _split(run),
-            preprocessing,
-            synthetic=synthetic,
-            features=features,
-            settings=settings.prediction,
-            directory=run.scratch("train") / name,
-        )
-        predictor.save(run.path(name))
-        summaries[name] = predictor.summary
-    return summaries
+    found = fit_advised(
+        section,
+        _split(run),
+        preprocessing,
+        synthetic=SyntheticPairs.load(run.path("synthetic")),
+        features={"central": CentralModel.load(run.path("central")).encode(images)},
+        frozen=get_encoder().encode(images),
+        encoder=get_encoder(),
+        settings=settings.prediction,
+        directory=run.scratch("train"),
+        full=settings.advise == "full",
+    )
+    found.chosen.save(run.path("predictor"))
+    summary: Summary = {"predictor": found.chosen.summary}
+    for name, candidate in ((_TWIN, TWIN), (_COTRAINED, COTRAINED)):
+        if candidate in found.candidates and (name == _TWIN or candidate != found.advice.chosen):
+            found.candidates[candidate].save(run.path(name))
+            summary[name] = found.candidates[candidate].summary
+    found.advice.save(run.path("advice.json"))
+    return {"chosen": found.advice.chosen, "advice": found.advice.sentence, **summary}
 
 
 def predict_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
-    """Predict every spot of the slide."""
+    """Predict every spot of the slide, and the tissue between them where that is asked for."""
     section, split, preprocessing = _section(run), _split(run), _preprocessing(run)
-    prediction = ExpressionPredictor.load(run.path("predictor")).predict(section)
-    twin = ExpressionPredictor.load(run.path("predictor_real_only")).predict(section)
+    predictor = ExpressionPredictor.load(run.path("predictor"))
     frozen = get_encoder().encode(preprocessing.images(section))
     methods = baseline_layers(section, split, preprocessing, frozen)
-    methods["predicted_real_only"] = twin.mean
-    if twin.network is not None:
-        methods["network_real_only"] = twin.network
-    predictions = prediction.to_anndata(
-        section,
-        preprocessing,
-        split,
-        methods=methods,
-        provenance={
-            "version": __version__,
-            "section": section.name,
-            "section_hash": section.content_hash,
-            "train_hash": split.train_hash,
-            "seed": settings.seed,
-        },
+    for folder, full, alone in ((_TWIN, TWIN, NETWORK_TWIN), (_COTRAINED, COTRAINED, NETWORK)):
+        if run.path(folder).is_dir():
+            other = ExpressionPredictor.load(run.path(folder)).predict(section)
+            methods[full] = other.mean
+            if other.network is not None:
+                methods[alone] = other.network
+    facts = {
+        "version": __version__,
+        "section": section.name,
+        "section_hash": section.content_hash,
+        "train_hash": split.train_hash,
+        "seed": settings.seed,
+    }
+    predictions = predictor.predict(section).to_anndata(
+        section, preprocessing, split, methods=methods, provenance=facts
     )
     with whole_file(run.path("predictions.h5ad")) as partial:
         predictions.write_h5ad(partial)
-    return {"spots": predictions.n_obs, "genes": predictions.n_vars}
+    summary = {"spots": predictions.n_obs, "genes": predictions.n_vars}
+    pitch_um = settings.pitch_um or (0.0 if split.test else section.pitch_um / 2)
+    return summary | (_map(run, predictor, section, pitch_um) if pitch_um else {})
+
+
+def _map(
+    run: RunDirectory, predictor: ExpressionPredictor, section: Section, pitch_um: float
+) -> Summary:
+    """Predict the whole tissue, every ``pitch_um``."""
+    central = CentralModel.load(run.path("central"))
+    found = predict_grid(
+        predictor, section, pitch_um, lambda images: {"central": central.encode(images)}
+    )
+    with whole_file(run.path("map.h5ad")) as partial:
+        found.write_h5ad(partial)
+    return {"map_places": found.n_obs, "map_pitch_um": pitch_um}
 
 
 def evaluate_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
-    """Compare the predictions with the spots that were not sequenced."""
+    """Compare the predictions with the spots that were held out, or left out in turn."""
     metrics = write_evaluation(run.path("predictions.h5ad"), run.root, seed=settings.seed)
     default = metrics.loc[metrics["method"] == DEFAULT_METHOD].iloc[0]
     return {"methods": len(metrics), "mae": default["mae"], "pearson": default["pearson"]}

@@ -9,14 +9,21 @@ import numpy as np
 
 from c2lst.evaluation.expression.blocks import RESAMPLES, SpatialBlocks, interval
 from c2lst.evaluation.expression.heldout import HeldOut
-from c2lst.evaluation.expression.names import DEFAULT_METHOD, NETWORK, NETWORK_TWIN, TWIN
+from c2lst.evaluation.expression.names import (
+    COTRAINED,
+    DEFAULT_METHOD,
+    NETWORK,
+    NETWORK_TWIN,
+    TWIN,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from pandas import DataFrame
 
 _TWINS: Mapping[str, tuple[str, ...]] = {
-    DEFAULT_METHOD: (TWIN, NETWORK),
+    DEFAULT_METHOD: (TWIN, COTRAINED, NETWORK),
+    COTRAINED: (TWIN,),
     NETWORK: (NETWORK_TWIN,),
 }
 
@@ -41,7 +48,7 @@ def compare(predictions: AnnData, *, resamples: int = RESAMPLES, seed: int = 0) 
     best = min(baselines, key=lambda m: (errors[m].mean(), m), default=None)
     pairs = [
         (method, against)
-        for method in (DEFAULT_METHOD, TWIN, NETWORK, NETWORK_TWIN)
+        for method in (DEFAULT_METHOD, COTRAINED, TWIN, NETWORK, NETWORK_TWIN)
         for against in (*baselines, *_TWINS.get(method, ()))
         if method in errors and against in errors
     ]

@@ -1,4 +1,4 @@
-"""The held-out part of a predictions file: the only part that is judged."""
+"""The part of a predictions file that is judged: the held-out spots."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from c2lst.evaluation.expression.names import (
     BASELINE_PREFIX,
     COUNTS,
     DEFAULT_METHOD,
+    HELD_OUT,
+    LEFT_OUT,
     LIBRARY_SIZE,
     LOWER,
     OBSERVED,
@@ -32,6 +34,9 @@ TARGET_SUM = 1e4
 @dataclass(frozen=True)
 class HeldOut:
     """Held-out spots, as dense float64 arrays (t, G) in log1p of normalised counts.
+
+    A file in which every spot was learnt from has none. Where it says so itself, and every layer
+    predicts each spot without its fold (``uns["c2lst"]["judged"]``), those are judged.
 
     Parameters
     ----------
@@ -53,6 +58,8 @@ class HeldOut:
         Share of values that the interval is meant to hold.
     scale
         Shape (t,): target sum / library size; None where library sizes are not known.
+    judged
+        ``HELD_OUT`` or ``LEFT_OUT``.
     """
 
     genes: np.ndarray
@@ -66,6 +73,7 @@ class HeldOut:
     upper: np.ndarray | None
     level: float
     scale: np.ndarray | None
+    judged: str = HELD_OUT
 
     @classmethod
     def of(cls, predictions: AnnData) -> HeldOut:
@@ -80,7 +88,9 @@ class HeldOut:
 
         _check_parts(predictions)
         split = predictions.obs["split"].astype(str).to_numpy()
-        test = split == "test"
+        facts = predictions.uns.get("c2lst", {})
+        judged = HELD_OUT if "test" in split else str(facts.get("judged", HELD_OUT))
+        test = split == ("train" if judged == LEFT_OUT else "test")
         if not test.any():
             raise InputError(
                 "predictions",
@@ -97,11 +107,11 @@ class HeldOut:
         names[PREDICTED] = DEFAULT_METHOD
         order = sorted(layers, key=lambda name: (name != PREDICTED, name))
         xy = np.asarray(predictions.obsm["spatial"], dtype=np.float64)
-        facts = predictions.uns.get("c2lst", {})
         return cls(
             genes=predictions.var_names.to_numpy().astype(str),
             xy=xy[test],
-            train_xy=xy[split == "train"],
+            # Left out or not, a training spot is no distance away from itself: it has none.
+            train_xy=xy[:0] if judged == LEFT_OUT else xy[split == "train"],
             pitch=pitch_in_px(predictions, xy) or nearest_px(xy),
             observed=observed,
             methods={names[name]: layers[name] for name in order},
@@ -110,6 +120,7 @@ class HeldOut:
             upper=upper,
             level=float(facts.get("interval", LEVEL)),
             scale=_scale(predictions, test, float(facts.get("target_sum", TARGET_SUM))),
+            judged=judged,
         )
 
     @property

@@ -100,6 +100,7 @@ class Judge:
         square = ((predicted - observed.values) ** 2).mean(axis=1)
         row: dict[str, object] = {
             "method": method,
+            "judged": self.held_out.judged,
             "spots": len(error),
             "genes": predicted.shape[1],
             "mae": float(error.mean()),

@@ -33,7 +33,8 @@ def evaluate(
     Returns
     -------
     metrics
-        One row per method; ``_low`` and ``_high`` bound a 95 % interval. ``mae``, ``rmse``,
+        One row per method; ``_low`` and ``_high`` bound a 95 % interval. ``judged`` says which
+        spots these are. ``mae``, ``rmse``,
         and ``skill`` (1 - MAE / MAE of the train median) over all values; ``pearson``,
         ``spearman`` and ``r2`` are means, and ``variance_ratio`` (predicted to observed) a median,
         over the ``pearson_genes`` that vary over the held-out spots. ``undefined_genes`` do not;
