@@ -12,6 +12,7 @@ from c2lst.diffusion.draws import Draws
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.errors import InputError
 from toy import SHAPE, training
+from toy_sections import toy_section
 
 
 class Patches:
@@ -26,6 +27,13 @@ class Patches:
 
     def describe(self):
         return {"source": "noise", "patches": len(self)}
+
+
+class Copies(Patches):
+    """Some given patches."""
+
+    def __init__(self, images):
+        self.images = images
 
 
 SETTINGS = CentralSettings(SHAPE, NoiseProcess(prediction="v_prediction"), training())
@@ -125,6 +133,27 @@ def test_an_interrupted_pretraining_ends_in_the_same_model(saved, tmp_path):
     assert (tmp_path / "checkpoint-4").is_dir()
     resumed = CentralModel.pretrain(Patches(), settings, **arguments, directory=tmp_path)
     assert resumed.hash == whole.hash
+
+
+def test_a_section_whose_patches_were_trained_on_is_known_again(saved, caplog):
+    tissue = toy_section("seen", 3)
+    model = pretrain(Copies(tissue.patches[:]))
+    model.warn_if_seen(tissue)
+    assert f"of {len(tissue)} spots were among the training patches" in caplog.text
+    caplog.clear()
+    saved[0].warn_if_seen(tissue)
+    assert not caplog.text
+
+
+def test_what_was_seen_is_kept_by_the_file_and_by_a_model_that_goes_on(saved, tmp_path):
+    tissue = toy_section("seen", 3)
+    seen = pretrain(Copies(tissue.patches[:]))
+    seen.save(tmp_path / "seen")
+    seen = CentralModel.load(tmp_path / "seen")
+    later = pretrain(start=seen)
+    for model in (seen, later):
+        assert model.sketch.copies_in(tissue) > 0
+    assert set(later.sketch.hashes) >= set(saved[0].sketch.hashes)
 
 
 def test_changed_weights_are_noticed(saved, tmp_path):

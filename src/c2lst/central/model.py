@@ -19,6 +19,7 @@ from c2lst.central.card import SHEET, model_card
 from c2lst.central.hub import model_folder
 from c2lst.central.monitor import HeldOut, SampleMonitor, WatchSettings, last_look
 from c2lst.central.pretraining import DenoisingObjective, PatchSamples, PatchSet
+from c2lst.data.duplicates import LEAST_COPIES, PatchSketch
 from c2lst.data.stain import StainJitter, StainReference
 from c2lst.diffusion.draws import mix_seed
 from c2lst.diffusion.features import (
@@ -34,14 +35,18 @@ from c2lst.diffusion.unet import UNetShape, build_unet, shape_of, unet_of_config
 from c2lst.diffusion.weights import best_device, load_weights, weights_hash
 from c2lst.errors import InputError
 from c2lst.evaluation.sheets import contact_sheet, write_png
+from c2lst.progress import logger
 from c2lst.storage import read_json, whole_directory, write_json
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
 
+    from c2lst.data.section import Section
+
 FORMAT = 1
 CENTRAL_JSON = "central.json"
 STAIN_JSON = "stain_reference.json"
+SKETCH = "patch_sketch.safetensors"
 WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
 LOG = "log.jsonl"
 START_JSON = "start.json"
@@ -87,6 +92,9 @@ class CentralModel:
         normalised to the same one (paper §2.4).
     provenance
         What it was trained on and how.
+    sketch
+        Hashes of its training patches, by which it knows a slide that it has seen; None of a model
+        that was made without.
     """
 
     unet: UNet2DModel
@@ -94,6 +102,7 @@ class CentralModel:
     patch_um: float
     stain: StainReference
     provenance: dict[str, Any] = field(default_factory=dict)
+    sketch: PatchSketch | None = None
 
     @property
     def size(self) -> int:
@@ -192,7 +201,10 @@ class CentralModel:
         }
         if start is not None:
             provenance["started_from"] = {"hash": start.hash, "provenance": start.provenance}
-        return cls(unet, settings.process, patch_um, stain, provenance)
+        sketch = PatchSketch.of(patches.fetch, len(patches))
+        if start is not None and start.sketch is not None:
+            sketch = sketch.joined(start.sketch)
+        return cls(unet, settings.process, patch_um, stain, provenance, sketch)
 
     def sample(
         self,
@@ -232,6 +244,21 @@ class CentralModel:
             device=device,
         )
         return to_uint8(drawn).numpy()
+
+    def warn_if_seen(self, section: Section) -> None:
+        """Warn where patches of a section are among those that the model was trained on.
+
+        Its tissue is then no news to the model, held-out spots included.
+        """
+        copies = 0 if self.sketch is None else self.sketch.copies_in(section)
+        if copies >= LEAST_COPIES:
+            logger.warning(
+                "%s: the patches of %d of %d spots were among the training patches of the central "
+                "model; what is held out here was not new to it",
+                section.name,
+                copies,
+                len(section),
+            )
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Describe stain-normalised patches by the denoiser's activations.
@@ -297,7 +324,7 @@ class CentralModel:
         patches = self.provenance.get("patches", {})
         licence = licence or patches.get("licence")
         provenance = self.provenance | {"patches": patches | {"licence": licence}}
-        model = CentralModel(self.unet, self.process, self.patch_um, self.stain, provenance)
+        model = replace(self, provenance=provenance)
         with whole_directory(directory) as partial:
             write_png(partial / SHEET, contact_sheet(self.sample(ON_CARD), columns=12))
             model._write(partial)
@@ -308,6 +335,8 @@ class CentralModel:
         pipeline = DDPMPipeline(unet=self.unet.to("cpu"), scheduler=self.process.scheduler())
         pipeline.save_pretrained(folder, safe_serialization=True)
         write_json(folder / STAIN_JSON, self.stain.to_dict())
+        if self.sketch is not None:
+            self.sketch.save(folder / SKETCH)
         write_json(
             folder / CENTRAL_JSON,
             {
@@ -356,6 +385,7 @@ class CentralModel:
             float(card["patch_um"]),
             StainReference.from_dict(read_json(directory / STAIN_JSON)),
             card.get("provenance", {}),
+            PatchSketch.load(directory / SKETCH) if (directory / SKETCH).is_file() else None,
         )
         if model.hash != card["hash"]:
             raise InputError(

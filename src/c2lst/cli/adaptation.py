@@ -87,6 +87,7 @@ def adapt(
         Section.load(section),
         SpotSplit.load(split_file),
     )
+    base.warn_if_seen(slide)
     preprocessing = Preprocessing.fit(
         slide, spots, n_genes=settings.genes, genes=opt.read_genes(genes), stain=base.stain
     )

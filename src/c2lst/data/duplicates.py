@@ -126,6 +126,10 @@ class PatchSketch:
         rows = np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(np.int64))
         return cls(np.unique(patch_hashes(read, rows)))
 
+    def joined(self, other: PatchSketch) -> PatchSketch:
+        """Return the sketch of both collections."""
+        return PatchSketch(np.union1d(self.hashes, other.hashes))
+
     def copies_in(self, section: Section) -> int:
         """Count the spots of ``section`` whose patch was in the collection.
 

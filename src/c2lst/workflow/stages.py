@@ -137,6 +137,7 @@ def central_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -
 def _given(run: RunDirectory, where: Path, settings: RunSettings) -> tuple[CentralModel, str]:
     """Load a central model; let it go on with the slide's own tissue where that is asked for."""
     model, origin = CentralModel.load(where), f"loaded from {where.name}"
+    model.warn_if_seen(_section(run))
     if not settings.slide_steps:
         return model, origin
     tissue = _slide_tissue(run, settings)
