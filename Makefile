@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,5 +27,10 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/ready
+	UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" UV_LINK_MODE=copy $(BIN)/uv pip install --quiet \
+		--python $(BIN)/python -e '.[docs,explorer]' -c constraints.txt
+	$(BIN)/python -m sphinx -W --keep-going docs site
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site

@@ -13,6 +13,7 @@ EXTRAS = {
     "datasets": "collections from the Hugging Face hub (extra: hub)",
     "spatialdata": "SpatialData zarr (extra: spatialdata)",
     "efficientnet-lite-pytorch": "ImageNet features in evaluation (extra: imagenet)",
+    "gradio": "moving genes on a local page (extra: explorer)",
     "tensorboard": "watching a training (extra: tracking)",
     "scanpy": "opening predictions with sc.pl.spatial",
     "squidpy": "opening predictions with sq.pl.spatial_scatter",
