@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c2lst.errors import InputError
-from c2lst.evaluation import distribution
-from c2lst.evaluation.distribution import halves, kernel_distance
+from c2lst.evaluation.distribution import halves, kernel, kernel_distance
 
 
 def normal(n, d=8, shift=0.0, scale=1.0, seed=0):
@@ -95,7 +94,7 @@ def test_halves_share_no_group_and_lose_no_image():
 def test_large_sets_are_cut_into_parts_with_the_same_answer(monkeypatch):
     x, y = normal(900, 4), normal(700, 4, shift=0.3, seed=1)
     whole = kernel_distance(x, y)
-    monkeypatch.setattr(distribution, "BLOCK", 200)
+    monkeypatch.setattr(kernel, "BLOCK", 200)
     parts = kernel_distance(x, y)
     assert parts.value == pytest.approx(whole.value, rel=0.15)
     assert parts.low < whole.value < parts.high
@@ -104,7 +103,7 @@ def test_large_sets_are_cut_into_parts_with_the_same_answer(monkeypatch):
 def test_rows_are_taken_in_batches_with_the_same_answer(monkeypatch):
     x, y = normal(90), normal(70, shift=0.3, seed=1)
     whole = kernel_distance(x, y)
-    monkeypatch.setattr(distribution, "ROWS", 7)
+    monkeypatch.setattr(kernel, "ROWS", 7)
     assert kernel_distance(x, y).high == pytest.approx(whole.high, abs=1e-5)
 
 

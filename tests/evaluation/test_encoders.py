@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from c2lst.errors import InputError
-from c2lst.evaluation import encoders
-from c2lst.evaluation.encoders import ENCODERS, get_encoder
+from c2lst.evaluation.encoders import ENCODERS, get_encoder, protocol, registry
 
 
 def images(n=5, size=16, seed=0):
@@ -19,7 +18,7 @@ def encoder(request):
 
 def test_features_belong_to_the_image_not_to_its_batch(encoder, monkeypatch):
     together = encoder.encode(images())
-    monkeypatch.setattr(encoders, "BATCH", 2)
+    monkeypatch.setattr(protocol, "BATCH", 2)
     np.testing.assert_allclose(encoder.encode(images()), together, atol=1e-4)
     assert together.dtype == np.float32 and together.ndim == 2
     assert np.isfinite(together).all()
@@ -50,12 +49,21 @@ def test_imagenet_features_know_what_a_turned_image_is():
 
 
 def test_without_the_extra_random_features_are_taken_and_imagenet_refused(monkeypatch):
-    monkeypatch.setattr(encoders.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
     assert get_encoder().name == "random"
     with pytest.raises(InputError, match=r"c2lst\[imagenet\]"):
         get_encoder("imagenet")
 
 
-def test_an_unknown_encoder_is_refused():
-    with pytest.raises(InputError, match="imagenet or random"):
+def test_an_unknown_encoder_is_refused_with_the_names_that_there_are():
+    with pytest.raises(InputError, match=r"imagenet, random, conch, uni, .*phikon-v2, timm:NAME"):
         get_encoder("inception")
+
+
+def test_encoders_that_are_quick_keep_nothing_unless_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("C2LST_FEATURES", str(tmp_path / "default"))
+    get_encoder("random").encode(images())
+    assert not list(tmp_path.iterdir())
+    kept = get_encoder("random", cache=tmp_path / "kept")
+    np.testing.assert_array_equal(kept.encode(images()), get_encoder("random").encode(images()))
+    assert len(list((tmp_path / "kept").rglob("*.safetensors"))) == 1

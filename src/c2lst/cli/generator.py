@@ -35,8 +35,22 @@ def evaluate_generator(
     ] = "fast",
     guidance: Annotated[float, typer.Option(help="Guidance scale.")] = 3.0,
     encoder: Annotated[
-        Literal["auto", "imagenet", "random"], typer.Option(help="Image features to compare.")
+        str,
+        typer.Option(
+            help="Image features: auto, imagenet, random, conch, uni, uni2, virchow2, h-optimus-0, "
+            "h-optimus-1, phikon, phikon-v2, timm:NAME, NAME=FOLDER, or a network's FOLDER."
+        ),
     ] = "auto",
+    nuclei: Annotated[
+        Literal["watershed", "hovernet"], typer.Option(help="What finds nuclei.")
+    ] = "watershed",
+    umap: Annotated[bool, typer.Option(help="Map patches by UMAP, too, if installed.")] = True,
+    drop_genes: Annotated[
+        int, typer.Option(help="Genes to leave out in the figure of missing genes; 0: no figure.")
+    ] = 5,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of kept features, instead of the user's cache.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="One seed for everything.")] = 0,
 ) -> None:
     """Judge a generator: whether its patches follow their genes, and how like tissue they are.
@@ -48,7 +62,9 @@ def evaluate_generator(
     from c2lst.workflow.generator import GeneratorSettings
     from c2lst.workflow.generator import evaluate_generator as judge
 
-    settings = GeneratorSettings(per_spot, guidance, sampler, encoder, seed)
+    settings = GeneratorSettings(
+        per_spot, guidance, sampler, encoder, nuclei, umap, drop_genes, seed
+    )
     known = None if truth is None else _truth(truth)
     local = open_adapter(adapter, central)
     slide, spots = open_spots(adapter, local, section, split_file)
@@ -61,6 +77,7 @@ def evaluate_generator(
         held_out=None if held_out is None else Section.load(held_out),
         truth=known,
         directory=opt.scratch(output),
+        cache=cache,
     )
     opt.clear_scratch(output)
     _show(parts)
@@ -92,9 +109,17 @@ def _show(parts: list[Part]) -> None:
         table.add_row(
             label,
             part.by.split(" (")[0],
-            f"{row['estimate']:.3f} ({row['low']:.3f} to {row['high']:.3f})",
-            f"{row['shuffled']:.3f}",
-            f"{row['unconditional']:.3f}",
-            f"{row['real']:.3f} ({row['real_low']:.3f} to {row['real_high']:.3f})",
+            _interval(row["estimate"], row["low"], row["high"]),
+            _short(row["shuffled"]),
+            _short(row["unconditional"]),
+            _interval(row["real"], row["real_low"], row["real_high"]),
         )
     Console().print(table, markup=False)
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{_short(value)} ({_short(low)} to {_short(high)})"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}"

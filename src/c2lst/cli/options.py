@@ -34,7 +34,8 @@ Sampler = Annotated[
 ]
 Fraction = Annotated[float | None, typer.Option(help="Share of spots that are sequenced.")]
 Scheme = Annotated[
-    Literal["random", "buffered", "blocks"], typer.Option(help="How spots are chosen.")
+    Literal["random", "buffered", "blocks", "all"],
+    typer.Option(help="How spots are chosen; all: every one is sequenced, none is held out."),
 ]
 Preset = Annotated[
     Literal["tiny", "small", "base", "paper"], typer.Option(help="Size and length of everything.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from c2lst.evaluation.expression.files import COVERAGE, METRICS
+from c2lst.evaluation.expression.names import LEFT_OUT
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -27,7 +28,9 @@ def show_scores(directory: Path) -> None:
     from c2lst.report.wording import method_name
 
     metrics = pd.read_csv(directory / METRICS).sort_values("mae", kind="stable")
-    table = Table(title="spots that were not sequenced (log1p of counts per 10,000)", box=None)
+    left_out = str(metrics["judged"].iloc[0]) == LEFT_OUT
+    spots = "sequenced spots, each left out in turn" if left_out else "spots that were held out"
+    table = Table(title=f"{spots} (log1p of counts per 10,000)", box=None)
     table.add_column("method", overflow="fold")
     for name in ("MAE", "95 %", "Pearson", "skill", "explained"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -47,13 +50,27 @@ def show_scores(directory: Path) -> None:
         console.print(line, markup=False, highlight=False)
 
 
+def show_advice(directory: Path) -> None:
+    """Print the advice of a run in one sentence, where it has one."""
+    from rich.console import Console
+
+    from c2lst.prediction.advice import Advice
+
+    path = directory / "advice.json"
+    if path.is_file():
+        Console().print(Advice.load(path).sentence, markup=False, highlight=False)
+
+
 def _notes(metrics: DataFrame, coverage: Path) -> list[str]:
     """Say in words what is the same for all methods."""
     import pandas as pd
 
     row = metrics.iloc[0].to_dict()
     spots, genes = int(row["spots"]), int(row["genes"])
-    lines = [f"{spots:,} spots, {genes:,} genes; {int(row['undefined_genes']):,} do not vary"]
+    lines = []
+    if str(row["judged"]) == LEFT_OUT:
+        lines.append("every spot was learnt from: these are no test spots, but refits without them")
+    lines += [f"{spots:,} spots, {genes:,} genes; {int(row['undefined_genes']):,} do not vary"]
     if math.isfinite(row["noise_floor"]):
         lines.append(
             f"noise floor {row['noise_floor']:.3f} ({_span(row, 'noise_floor', '{:.3f}')}): error "

@@ -68,7 +68,10 @@ def measure(
     if threshold is None:
         threshold = nuclear_threshold(images, patch_um, stain=stain)
     starts = range(0, len(images), _BATCH)
-    rows = [_measured(_stains(images[i : i + _BATCH], stain), patch_um, threshold) for i in starts]
+    rows = [
+        _measured(stain_densities(images[i : i + _BATCH], stain), patch_um, threshold)
+        for i in starts
+    ]
     columns = np.concatenate(rows, axis=1) if rows else np.empty((len(MEASURES), 0))
     return dict(zip(MEASURES, columns.astype(np.float32), strict=True))
 
@@ -91,14 +94,16 @@ def nuclear_threshold(
     some = images[:: max(1, -(-len(images) // _PATCHES_FOR_OTSU))]
     if not some.size:
         return LEAST_DENSITY
-    return max(LEAST_DENSITY, float(threshold_otsu(_on_grid(_stains(some, stain)[0], patch_um))))
+    return max(
+        LEAST_DENSITY, float(threshold_otsu(on_grid(stain_densities(some, stain)[0], patch_um)))
+    )
 
 
 def _measured(stains: np.ndarray, patch_um: float, threshold: float) -> np.ndarray:
     """Measures ``(4, n)`` of stain densities ``(2, n, S, S)``."""
     from scipy.ndimage import label, maximum_filter
 
-    density = _on_grid(stains[0], patch_um)
+    density = on_grid(stains[0], patch_um)
     nuclear = density > threshold
     peaks = nuclear & (density == maximum_filter(density, (1, APART_UM, APART_UM)))
     # Touching pixels of one density, as in a patch that is black throughout, are one peak.
@@ -112,8 +117,8 @@ def _measured(stains: np.ndarray, patch_um: float, threshold: float) -> np.ndarr
     return np.stack([nuclei, nuclear.mean(axis=(1, 2)), haematoxylin, eosin])
 
 
-def _stains(images: np.ndarray, stain: StainReference | None) -> np.ndarray:
-    """Haematoxylin and eosin density per pixel, float32 ``(2, n, S, S)``, at least 0."""
+def stain_densities(images: np.ndarray, stain: StainReference | None = None) -> np.ndarray:
+    """Part uint8 patches into stains: haematoxylin and eosin, float32 ``(2, n, S, S)``, ≥ 0."""
     from c2lst.data.stain import StainReference
 
     matrix = (stain or StainReference.standard()).matrix
@@ -121,8 +126,8 @@ def _stains(images: np.ndarray, stain: StainReference | None) -> np.ndarray:
     return np.moveaxis(unmixed.clip(min=0), -1, 0)
 
 
-def _on_grid(density: np.ndarray, patch_um: float) -> np.ndarray:
-    """Density ``(n, S, S)`` on a grid of about 1 µm, smoothed."""
+def on_grid(density: np.ndarray, patch_um: float, blur_um: float = BLUR_UM) -> np.ndarray:
+    """Bring densities ``(n, S, S)`` to a grid of about 1 µm, smoothed."""
     import torch
     from scipy.ndimage import gaussian_filter
     from torch.nn.functional import interpolate
@@ -130,7 +135,7 @@ def _on_grid(density: np.ndarray, patch_um: float) -> np.ndarray:
     side = max(1, round(patch_um))
     pixels = torch.from_numpy(np.ascontiguousarray(density))[:, None]
     grid = interpolate(pixels, size=(side, side), mode="bilinear", antialias=True)[:, 0].numpy()
-    smooth: np.ndarray = gaussian_filter(grid, (0, BLUR_UM, BLUR_UM))
+    smooth: np.ndarray = gaussian_filter(grid, (0, blur_um, blur_um))
     return smooth
 
 

@@ -66,7 +66,8 @@ def adapt(
         What it was trained on and how, as plain values.
     """
     split.check(section)
-    _check_fit(central, preprocessing, split)
+    preprocessing.check_fitted_to(section, split)
+    _check_fit(central, preprocessing)
     seed = settings.training.seed
     early = settings.early_stop and settings.private is None
     held_out = held_out_spots(split, seed) if early else ()
@@ -208,13 +209,7 @@ def _start_at_components(
         projection.weight[:number] = rows
 
 
-def _check_fit(central: CentralModel, preprocessing: Preprocessing, split: SpotSplit) -> None:
-    if preprocessing.train_hash != split.train_hash:
-        raise InputError(
-            "preprocessing",
-            "was fitted on other spots than this split's training spots",
-            remedy="fit it again with this split",
-        )
+def _check_fit(central: CentralModel, preprocessing: Preprocessing) -> None:
     refuse_unlike("preprocessing", "patch size in px", preprocessing.size, central.size)
     # Files keep µm/px: the side comes back from them within rounding.
     if not math.isclose(preprocessing.patch_um, central.patch_um, rel_tol=0.01):

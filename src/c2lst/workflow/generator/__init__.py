@@ -15,20 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from c2lst import __version__
-from c2lst.evaluation.conditioning import SYNTHETIC, Followed
 from c2lst.evaluation.correspondence import expression_clusters
 from c2lst.storage import whole_file, write_json
+from c2lst.workflow.generator.distances import distribution, likeness
 from c2lst.workflow.generator.evidence import TRAINING, Evidence, GeneratorSettings, gather
-from c2lst.workflow.generator.parts import (
-    Part,
-    composition,
-    correspondence,
-    distance,
-    round_trip,
-)
+from c2lst.workflow.generator.part import Part
+from c2lst.workflow.generator.parts import composition, correspondence, round_trip
+from c2lst.workflow.generator.pictures import MISSING_CSV, MISSING_PNG, draw_all
+from c2lst.workflow.generator.tissue import count_nuclei, nuclear_classes, nuclei, nuclei_table
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
     from c2lst.data.section import Section
     from c2lst.data.simulate import SimulatedTruth
@@ -37,9 +34,11 @@ if TYPE_CHECKING:
 
 __all__ = ["GeneratorSettings", "Part", "evaluate_generator"]
 
-FORMAT = 1
+FORMAT = 2
 GENERATOR_JSON, GENERATOR_CSV = "generator.json", "generator.csv"
-CLUSTERS_PNG, ROUND_TRIP_PNG = "clusters.png", "round_trip.png"
+NUCLEI_CSV = "nuclei.csv"
+_FEW = 12
+_PROFILES, _TRIALS = 8, 3
 
 
 def evaluate_generator(
@@ -52,6 +51,7 @@ def evaluate_generator(
     held_out: Section | None = None,
     truth: SimulatedTruth | None = None,
     directory: Path | None = None,
+    cache: Path | None = None,
 ) -> list[Part]:
     """Judge an adapter, and write what came of it.
 
@@ -62,8 +62,8 @@ def evaluate_generator(
     section, split
         Those that the adapter was trained on.
     output
-        Folder of ``generator.json``, ``generator.csv``, ``clusters.png`` and ``round_trip.png``.
-        The pictures show real patches: they are for where the data may be kept.
+        Folder of tables and figures (docs/generators.md). The pictures show real patches: they
+        are for where the data may be kept.
     settings
         How.
     held_out
@@ -73,6 +73,8 @@ def evaluate_generator(
         Of a simulated section, for its cell composition.
     directory
         Where drawn patches are kept, so that an interrupted evaluation continues.
+    cache
+        Where features are kept, as in :func:`~c2lst.evaluation.encoders.get_encoder`.
 
     Returns
     -------
@@ -84,16 +86,23 @@ def evaluate_generator(
     InputError
         If an input does not belong to the adapter, or there are too few spots.
     """
-    evidence = gather(local, section, split, settings, held_out=held_out, directory=directory)
+    evidence = gather(
+        local, section, split, settings, held_out=held_out, directory=directory, cache=cache
+    )
     followed = [each for look in evidence.looks for each in round_trip(evidence, look)]
     if truth is not None:
         followed += [composition(evidence, truth, look) for look in evidence.looks]
     clusters = expression_clusters(evidence.scaled, seed=evidence.seed)
     parts = [Part(each.what, each.by, each.table, each.verdict) for each in followed]
     parts += [correspondence(evidence, clusters, look) for look in evidence.looks]
-    parts.append(distance(evidence))
+    parts += [distribution(evidence), likeness(evidence)]
+    found = count_nuclei(evidence)
+    parts += [nuclei(evidence, found), nuclear_classes(evidence, found)]
     _write(output, parts, evidence, settings, local)
-    _draw(output, evidence, clusters, followed)
+    _write_table(output / NUCLEI_CSV, nuclei_table(evidence, found))
+    draw_all(output, evidence, clusters, followed, umap=settings.umap)
+    if settings.drop_genes:
+        _leave_out_genes(output, local, evidence, settings, directory)
     return parts
 
 
@@ -112,8 +121,7 @@ def _write(
         table.insert(0, "part", part.name)
         table.insert(1, "by", part.by)
         tables.append(table)
-    with whole_file(output / GENERATOR_CSV) as written:
-        pd.concat(tables, ignore_index=True).to_csv(written, index=False, float_format="%.5g")
+    _write_table(output / GENERATOR_CSV, pd.concat(tables, ignore_index=True))
     write_json(
         output / GENERATOR_JSON,
         {
@@ -131,32 +139,56 @@ def _write(
                 "use": "never seen by the generator; trains the readers of this evaluation, and "
                 "nothing else",
             },
+            "nuclei": evidence.finder.label,
             "parts": [
-                {"part": part.name, "by": part.by, "verdict": part.verdict, **_first(part.table)}
+                {
+                    "part": part.name,
+                    "by": part.by,
+                    "verdict": part.verdict,
+                    "rows": [_plain(row) for _, row in part.table.head(_FEW).iterrows()],
+                }
                 for part in parts
             ],
         },
     )
 
 
-def _first(table: DataFrame) -> dict[str, Any]:
-    """Return the first row of a table as JSON values."""
-    row = {str(key): value for key, value in table.iloc[0].items()}
-    return {k: v if isinstance(v, str) or math.isfinite(v) else None for k, v in row.items()}
+def _plain(row: Series) -> dict[str, Any]:
+    """Return a row of a table as JSON values."""
+    values = {str(key): value for key, value in row.items()}
+    return {k: v if isinstance(v, str) or math.isfinite(v) else None for k, v in values.items()}
 
 
-def _draw(output: Path, evidence: Evidence, clusters: np.ndarray, followed: list[Followed]) -> None:
-    from c2lst.evaluation.cluster_sheets import cluster_rows, draw_sheet, write_figure
-    from c2lst.evaluation.conditioning_figure import draw_round_trip
+def _write_table(path: Path, table: DataFrame) -> None:
+    with whole_file(path) as written:
+        table.to_csv(written, index=False, float_format="%.5g")
 
-    rows = cluster_rows(
-        clusters,
-        evidence.scaled,
-        evidence.genes,
+
+def _leave_out_genes(
+    output: Path,
+    local: LocalModel,
+    evidence: Evidence,
+    settings: GeneratorSettings,
+    directory: Path | None,
+) -> None:
+    """Draw a few spots with more and more genes missing (paper Figure 12)."""
+    import pandas as pd
+
+    from c2lst.local import SynthesisSettings
+    from c2lst.local.figures import draw_missing
+    from c2lst.local.missing import drop_genes
+
+    rng = np.random.default_rng((settings.seed, 24))
+    spots = np.sort(rng.permutation(len(evidence.training))[:_PROFILES])
+    found = drop_genes(
+        local,
+        evidence.scaled[spots],
         evidence.images[TRAINING],
-        evidence.images[SYNTHETIC],
-        evidence.rows,
-        seed=evidence.seed,
+        SynthesisSettings(guidance=settings.guidance, sampler=settings.sampler, seed=settings.seed),
+        number=min(settings.drop_genes, len(evidence.genes)),
+        trials=_TRIALS,
+        encoder=evidence.encoder,
+        directory=None if directory is None else directory / "missing",
     )
-    write_figure(output / CLUSTERS_PNG, draw_sheet(rows, evidence.patch_um))
-    write_figure(output / ROUND_TRIP_PNG, draw_round_trip(followed))
+    _write_table(output / MISSING_CSV, pd.DataFrame(found.rows()))
+    draw_missing(found, evidence.training.barcodes[spots].tolist(), output / MISSING_PNG)

@@ -15,6 +15,8 @@ from c2lst.progress import logger
 if TYPE_CHECKING:
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
+    from c2lst.evaluation.cells import NucleusFinder
+    from c2lst.evaluation.encoders import ImageEncoder
     from c2lst.local import LocalModel
 
 TRAINING, HELD_OUT = "training", "held_out"
@@ -32,7 +34,13 @@ class GeneratorSettings:
     guidance, sampler
         As in :class:`~c2lst.local.SynthesisSettings`.
     encoder
-        Whose features are compared (:data:`c2lst.evaluation.encoders.ENCODERS`).
+        Whose features are compared (:func:`c2lst.evaluation.encoders.get_encoder`).
+    nuclei
+        What finds nuclei: ``watershed``, or ``hovernet`` where tiatoolbox is installed.
+    umap
+        Whether patches are mapped by UMAP, too, where umap-learn is installed.
+    drop_genes
+        How many genes the figure of missing genes leaves out first (paper: five); 0 for no figure.
     seed
         Of noise, shuffling, clusters and resamplings.
     """
@@ -41,6 +49,9 @@ class GeneratorSettings:
     guidance: float = 3.0
     sampler: str = "fast"
     encoder: str = "auto"
+    nuclei: str = "watershed"
+    umap: bool = True
+    drop_genes: int = 5
     seed: int = 0
 
 
@@ -63,6 +74,8 @@ class Evidence:
     looks
         What is read of a patch: first the features of the encoder, then nuclei and stains; each
         ``(patches, d)`` under the keys of ``images``.
+    encoder, finder
+        What described the patches, and what finds their nuclei.
     patch_um
         Side of a patch in µm.
     seed
@@ -77,8 +90,16 @@ class Evidence:
     rows: np.ndarray
     images: dict[str, Any]
     looks: dict[str, dict[str, np.ndarray]]
+    encoder: ImageEncoder
+    finder: NucleusFinder
     patch_um: float
     seed: int
+
+    @property
+    def draws(self) -> list[np.ndarray]:
+        """Synthetic patches by draw: each int (n,) has one of every training spot, in order."""
+        by_spot = np.arange(len(self.rows)).reshape(len(self.training), -1)
+        return list(by_spot.T)
 
 
 def gather(
@@ -89,8 +110,12 @@ def gather(
     *,
     held_out: Section | None = None,
     directory: Path | None = None,
+    cache: Path | None = None,
 ) -> Evidence:
     """Draw the synthetic patches and describe them and the real ones."""
+    from c2lst.evaluation.encoders import get_encoder
+
+    encoder = get_encoder(settings.encoder, cache=cache or "auto")
     fitted = local.preprocessing
     training = split.training(section)
     if held_out is not None and held_out.content_hash == section.content_hash:
@@ -110,8 +135,9 @@ def gather(
     images: dict[str, Any] = {
         TRAINING: fitted.images(training),
         HELD_OUT: for_unseen.images(unseen),
-        **_arms(local, training, settings, directory),
     }
+    finder = _finder(settings.nuclei, images[HELD_OUT], local)
+    images |= _arms(local, training, settings, directory)
     return Evidence(
         training=training,
         held_out=unseen,
@@ -120,7 +146,9 @@ def gather(
         genes=tuple(fitted.panel.genes),
         rows=np.repeat(np.arange(len(training)), settings.per_spot),
         images=images,
-        looks=_looks(images, local, settings.encoder),
+        looks=_looks(images, local, encoder),
+        encoder=encoder,
+        finder=finder,
         patch_um=local.central.patch_um,
         seed=settings.seed,
     )
@@ -160,13 +188,24 @@ def _arms(
     return drawn
 
 
+def _finder(name: str, real: np.ndarray, local: LocalModel) -> NucleusFinder:
+    """Make what finds nuclei; it knows held-out real patches at most."""
+    from c2lst.evaluation.cells import WatershedFinder
+    from c2lst.evaluation.cells.hovernet import HoverNetFinder
+
+    if name == WatershedFinder.name:
+        return WatershedFinder.fit(real, local.central.patch_um, local.preprocessing.stain)
+    if name == HoverNetFinder.name:
+        return HoverNetFinder()
+    known = f"{WatershedFinder.name} or {HoverNetFinder.name}"
+    raise InputError("nuclei", "unknown way to find them", found=name, expected=known)
+
+
 def _looks(
-    images: dict[str, Any], local: LocalModel, encoder_name: str
+    images: dict[str, Any], local: LocalModel, encoder: ImageEncoder
 ) -> dict[str, dict[str, np.ndarray]]:
     from c2lst.evaluation.appearance import measure, nuclear_threshold
-    from c2lst.evaluation.encoders import get_encoder
 
-    encoder = get_encoder(encoder_name)
     side, stain = local.central.patch_um, local.preprocessing.stain
     threshold = nuclear_threshold(images[HELD_OUT], side, stain=stain)
 

@@ -1,9 +1,8 @@
-"""The things that a generator is judged by, each a small function of the evidence."""
+"""Does it follow its genes: what is read back, and the look of expression clusters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,41 +20,17 @@ from c2lst.evaluation.conditioning import (
     programmes,
 )
 from c2lst.evaluation.correspondence import correspond
-from c2lst.evaluation.distribution import kernel_distance
 from c2lst.evaluation.reader import Reader
 from c2lst.workflow.generator.evidence import HELD_OUT, TRAINING, Evidence
+from c2lst.workflow.generator.part import Part, named
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from c2lst.data.section import Section
     from c2lst.data.simulate import SimulatedTruth
 
 GENES, PROGRAMMES, COMPOSITION = "genes", "gene programmes", "cell composition"
-CLUSTERS, DISTANCE = "expression clusters", "kernel distance"
+CLUSTERS = "expression clusters"
 _SAME_LIBRARY = 0.1
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One thing that was judged.
-
-    Parameters
-    ----------
-    name, by
-        What, and what of a patch it was judged by.
-    table
-        ``name, estimate, low, high``, the same for the controls ``shuffled`` and
-        ``unconditional`` and for ``real`` patches, and what else the part has; its first row is
-        the one to look at.
-    verdict
-        One sentence.
-    """
-
-    name: str
-    by: str
-    table: DataFrame
-    verdict: str
 
 
 def round_trip(evidence: Evidence, look: str) -> list[Followed]:
@@ -122,7 +97,7 @@ def correspondence(evidence: Evidence, clusters: np.ndarray, look: str) -> Part:
     for k, best in enumerate(found[SYNTHETIC]):
         row: dict[str, Any] = {"name": best.measure}
         for arm, agreements in found.items():
-            row |= _named(arm, agreements[k].estimate, agreements[k].low, agreements[k].high)
+            row |= named(arm, agreements[k].estimate, agreements[k].low, agreements[k].high)
         rows.append(row | {"chance": best.chance, "p": best.p})
     # Accuracy first: the only one that does not depend on a second clustering.
     table = pd.DataFrame(rows[::-1])
@@ -135,27 +110,6 @@ def correspondence(evidence: Evidence, clusters: np.ndarray, look: str) -> Part:
         f"judged by {look}"
     )
     return Part(CLUSTERS, look, table, verdict)
-
-
-def distance(evidence: Evidence) -> Part:
-    """Measure how far synthetic patches are from held-out real ones, beside the real floor."""
-    import pandas as pd
-
-    look, features = next(iter(evidence.looks.items()))
-    spots, seed = (evidence.rows.tolist(), None), evidence.seed
-    found = {
-        arm: kernel_distance(features[arm], features[HELD_OUT], groups=spots, seed=seed)
-        for arm in ARMS
-    }
-    found[REAL] = kernel_distance(features[TRAINING], features[HELD_OUT], seed=seed)
-    row: dict[str, Any] = {"name": "to held-out patches"}
-    for arm, each in found.items():
-        row |= _named(arm, each.value, each.low, each.high)
-    verdict = (
-        f"synthetic patches lie {found[SYNTHETIC]} from held-out real ones, without genes "
-        f"{found[UNCONDITIONAL]}; other real ones {found[REAL]}, judged by {look}"
-    )
-    return Part(DISTANCE, look, pd.DataFrame([row]), verdict)
 
 
 def _shares(section: Section, truth: SimulatedTruth, cell_counts: np.ndarray) -> np.ndarray:
@@ -173,10 +127,3 @@ def _shares(section: Section, truth: SimulatedTruth, cell_counts: np.ndarray) ->
         )
     counts = cell_counts[rows]
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
-
-
-def _named(arm: str, value: float, low: float, high: float) -> dict[str, float]:
-    """Return the columns of one arm."""
-    prefix = "" if arm == SYNTHETIC else f"{arm}_"
-    value_column = "estimate" if arm == SYNTHETIC else arm
-    return {value_column: value, f"{prefix}low": low, f"{prefix}high": high}

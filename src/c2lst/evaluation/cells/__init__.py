@@ -1,0 +1,16 @@
+"""Nuclei of real and synthetic patches: found, measured, counted by class, and compared."""
+
+from c2lst.evaluation.cells.composition import NuclearClasses, divergence, shares
+from c2lst.evaluation.cells.nuclei import Nuclei, NucleusFinder, Segmentation, find_nuclei
+from c2lst.evaluation.cells.watershed import WatershedFinder
+
+__all__ = [
+    "NuclearClasses",
+    "Nuclei",
+    "NucleusFinder",
+    "Segmentation",
+    "WatershedFinder",
+    "divergence",
+    "find_nuclei",
+    "shares",
+]

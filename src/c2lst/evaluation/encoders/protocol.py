@@ -1,0 +1,59 @@
+"""What an image encoder is, and how images go through one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from c2lst.progress import progress_bar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BATCH = 64
+
+
+class ImageEncoder(Protocol):
+    """Turns patches into feature vectors.
+
+    Attributes
+    ----------
+    name
+        Under which the registry knows it.
+    label
+        What the features are, for tables and cards: a distance is only comparable with another
+        of the same label.
+    """
+
+    name: str
+    label: str
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Return float32 features ``(n, d)`` of uint8 RGB patches ``(n, S, S, 3)``."""
+
+
+class IdentifiedEncoder(ImageEncoder, Protocol):
+    """An encoder whose features may be kept.
+
+    Attributes
+    ----------
+    identity
+        Changes with whatever changes a feature: weights, input size, scaling, pooling.
+    """
+
+    identity: str
+
+
+def in_batches(images: np.ndarray, encode: Callable[[Tensor], Tensor], label: str) -> np.ndarray:
+    """Apply ``encode`` to float pixels ``(B, 3, S, S)`` in [0, 255], a batch at a time."""
+    import torch
+
+    rows = []
+    with torch.no_grad(), progress_bar(label, len(images)) as bar:
+        for start in range(0, len(images), BATCH):
+            pixels = torch.from_numpy(np.asarray(images[start : start + BATCH]))
+            rows.append(encode(pixels.permute(0, 3, 1, 2).float()).cpu().float().numpy())
+            bar.advance(len(pixels))
+    return np.concatenate(rows).astype(np.float32)
