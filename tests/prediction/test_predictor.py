@@ -227,3 +227,13 @@ def test_training_spots_are_left_out_and_every_distance_has_a_width(section, spl
     assert fitted.left_out.mean.shape == (len(split.train), len(preprocessing.panel))
     assert (fitted.left_out.distance > 0).all()
     assert fitted.widths.at(np.array([200.0, np.inf])).shape == (2, len(preprocessing.panel))
+
+
+def test_validation_spots_end_the_training_of_networks(section):
+    split = SpotSplit.draw(section, fraction=0.5, seed=0, val_fraction=0.25)
+    preprocessing = Preprocessing.fit(section, split, n_genes=6)
+    settings = PredictorSettings(folds=2, steps=40, batch_size=4, learning_rate=0.1, seed=0)
+    fitted = ExpressionPredictor.fit(section, split, preprocessing, settings=settings)
+    assert fitted.network is not None
+    assert all(history.checked for history in fitted.network.histories)
+    assert set(fitted.network.barcodes) == set(split.train)

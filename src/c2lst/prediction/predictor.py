@@ -114,7 +114,8 @@ class ExpressionPredictor:
         Parameters
         ----------
         section, split, preprocessing
-            The slide, its split, and what was fitted to the split's training spots.
+            The slide, its split, and what was fitted to the split's training spots. Validation
+            spots of the split end the training of the networks early.
         synthetic
             Pairs made from these training spots. None fits the twin of real spots alone, with
             the same number of optimiser steps.
@@ -149,6 +150,7 @@ class ExpressionPredictor:
                 synthetic=synthetic,
                 encoder=encoder,
                 stain=preprocessing.stain,
+                validation=_validation(section, split, preprocessing),
                 directory=directory,
                 label="real + synthetic" if synthetic is not None else "real only",
             )
@@ -389,6 +391,16 @@ def _views(home: Home, measured: Measured, settings: PredictorSettings) -> tuple
         seed=settings.seed,
     ).name
     return tuple(name for name in home.features if name in (NETWORK, chosen))
+
+
+def _validation(
+    section: Section, split: SpotSplit, preprocessing: Preprocessing
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Images and standardised expression of the validation spots, if there are any."""
+    if not split.val:
+        return None
+    spots = split.part(section, "val")
+    return preprocessing.images(spots), preprocessing.expression(spots)
 
 
 def _network_everywhere(
