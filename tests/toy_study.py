@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 
 from c2lst.evaluation.expression import DEFAULT_METHOD
-from c2lst.study.cells import GENES, METRICS
+from c2lst.study.block_errors import ALL, THIRDS
+from c2lst.study.cells import BLOCKS, GENES, MAPS, METRICS
 from c2lst.study.grid import BASELINE, NO_NETWORK, StudySettings
 from c2lst.study.record import FORMAT, write_record
 
 BASELINES = {"train_median": 0.52, "kriging": 0.50, "ridge": 0.51}
+
+
+SPLIT = ["section", "scheme", "fraction", "seed"]
 
 
 def metrics(grid, sections, effect=0.02, noise=0.002):
@@ -33,52 +37,95 @@ def metrics(grid, sections, effect=0.02, noise=0.002):
                 rows.append({**place, **_arm(arm), "method": method, "mae": mae})
         for method, level in BASELINES.items():
             mae = level + hard + noise * rng.standard_normal()
-            baseline = {"arm": BASELINE, "ratio": 0, "steps": 0}
+            baseline = {"arm": BASELINE, "network": "", "ratio": 0, "steps": 0}
             rows.append({**place, **baseline, "method": method, "mae": mae})
-    facts = {"pairs": 0, "networks": 2, "train_spots": 10}
-    return pd.DataFrame(rows).assign(**facts)
+    table = pd.DataFrame(rows).assign(pairs=0, networks=2, train_spots=10, coverage=0.9)
+    table["skill"] = 1 - table["mae"] / (BASELINES["train_median"] + 0.05)
+    return table.assign(explained_share=table["skill"], pearson=0.2, noise_floor=0.3)
 
 
 def _arm(arm):
-    return {"arm": arm.name, "ratio": arm.ratio, "steps": 0 if arm.name == NO_NETWORK else 4}
+    steps = 0 if arm.name == NO_NETWORK else 4
+    return {"arm": arm.name, "network": arm.network, "ratio": arm.ratio, "steps": steps}
+
+
+def blocks_of(table, count=12, noise=1e-4):
+    """Errors by block that have the mean errors of a table of metrics, for all and each third."""
+    rng = np.random.default_rng(2)
+    keys = [*SPLIT, "arm", "network", "ratio", "method", "mae"]
+    moran = dict(zip((ALL, *THIRDS), (0.3, 0.1, 0.3, 0.5), strict=True))
+    parts = []
+    for genes, value in moran.items():
+        part = table[keys].loc[table.index.repeat(count)].reset_index(drop=True)
+        # What is hard about a block is hard for all methods alike.
+        block = np.tile(np.arange(count), len(table))
+        hard = 1 + 0.1 * np.cos(2 * np.pi * block / count)
+        error = part.pop("mae") * hard + noise * rng.standard_normal(len(part))
+        parts.append(part.assign(genes=genes, block=block, spots=5, error=5 * error, moran=value))
+    return pd.concat(parts, ignore_index=True)
+
+
+def maps_of(places, genes=8, across=6):
+    """Maps of a few genes for each row of arms."""
+    rng = np.random.default_rng(3)
+    x, y = np.meshgrid(np.arange(across) * 100.0, np.arange(across) * 100.0)
+    spots = pd.DataFrame({"x": x.ravel(), "y": y.ravel()})
+    spots["part"] = np.where(np.arange(len(spots)) % 3 == 0, "train", "test")
+    parts = []
+    for place in places.to_dict("records"):
+        for gene in range(genes):
+            values = {n: rng.uniform(0, 3, len(spots)) for n in ("observed", "predicted")}
+            parts.append(spots.assign(gene=f"g{gene}", moran=1 / (1 + gene), **values, **place))
+    return pd.concat(parts, ignore_index=True)
 
 
 def genes_of(table, count=20):
     """Correlations of ``count`` genes for each row of a table of metrics."""
     rng = np.random.default_rng(1)
-    keys = table[["section", "scheme", "fraction", "seed", "arm", "method", "ratio"]]
+    keys = table[[*SPLIT, "arm", "network", "method", "ratio"]]
     long = keys.loc[keys.index.repeat(count)].reset_index(drop=True)
     names = [f"g{i}" for i in range(count)]
-    return long.assign(gene=names * len(keys), pearson=rng.uniform(0, 0.6, len(long)), mae=0.5)
+    return long.assign(gene=names * len(keys), mae=rng.uniform(0.3, 0.6, len(long)))
 
 
 def write_fake_study(folder, sections=("A", "B"), **grid):
     """Write a finished study of fake numbers, as its cells and its record."""
-    settings = StudySettings(
-        **{"fractions": (0.1, 0.5), "ratios": (1, 5), "schemes": ("random",), "seeds": 3} | grid
-    )
+    chosen = {"fractions": (0.1, 0.5), "ratios": (1, 5), "seeds": 3, "networks": ("resnet-tiny",)}
+    settings = StudySettings(**chosen | grid)
     table = metrics(settings, list(sections))
-    genes = genes_of(table)
-    for place, rows in table.groupby(["section", "scheme", "fraction", "seed", "arm"]):
-        section, scheme, fraction, seed, arm = place
-        name = NO_NETWORK + "-baselines" if arm == BASELINE else arm
-        cell = folder / "splits" / section / f"{scheme}-{fraction:g}-seed-{seed}" / "cells" / name
-        cell.mkdir(parents=True)
-        rows.to_parquet(cell / METRICS, index=False)
-        same = (genes[["section", "scheme", "fraction", "seed", "arm"]] == place).all(axis=1)
-        genes[same].to_parquet(cell / GENES, index=False)
+    tables = {METRICS: table, GENES: genes_of(table), BLOCKS: blocks_of(table)}
+    cells = {}
+    for key in settings.splits(sections):
+        split = f"{key.section}/{key.name}"
+        for arm in settings.arms():
+            cells.setdefault(split, []).append(f"{arm.title}-0")
+            cell = folder / "splits" / split / "cells" / cells[split][-1]
+            cell.mkdir(parents=True)
+            names = [arm.name, BASELINE] if arm.name == NO_NETWORK else [arm.name]
+            for file, rows in tables.items():
+                own = (rows[SPLIT] == [key.section, key.scheme, key.fraction, key.seed]).all(axis=1)
+                own &= rows["arm"].isin(names) & (rows["network"] == arm.network)
+                rows[own].to_parquet(cell / file, index=False)
+            if key.seed == 0:
+                place = table.loc[table["arm"] == arm.name, [*SPLIT, "arm", "network", "ratio"]]
+                place = place[
+                    (place[SPLIT[:3]] == [key.section, key.scheme, key.fraction]).all(axis=1)
+                ]
+                maps_of(place[place["seed"] == 0].drop_duplicates()).to_parquet(cell / MAPS)
     write_record(
         folder,
         {
             "format": FORMAT,
             "c2lst": "0",
-            "command": "c2lst study A B",
+            "commands": ["c2lst study A B"],
             "request": {
                 "grid": {"union": settings.union},
                 "settings": {"prediction": {"synthetic_share": 0.5}},
                 "central": None,
+                "central_hash": None,
             },
             "sections": {name: name for name in sections},
+            "cells": cells,
             "failed": {},
         },
     )

@@ -11,6 +11,7 @@ GRID = StudySettings(
     schemes=("random",),
     controls=("same-epochs", "shuffled", "unconditional", "synthetic-only"),
     seeds=1,
+    networks=("resnet-tiny",),
 )
 
 

@@ -7,7 +7,7 @@ from c2lst.data.preprocessing import Preprocessing
 from c2lst.data.synthetic import SyntheticPairs
 from c2lst.prediction.predictor import PredictorSettings
 from c2lst.study.arms import Material, first_of_each, pairs_for, settings_for
-from c2lst.study.grid import NO_NETWORK, Arm, StudySettings
+from c2lst.study.grid import CONTROLS, NO_NETWORK, Arm, StudySettings
 
 
 def pool(spots, each):
@@ -35,15 +35,19 @@ def test_a_smaller_ratio_is_the_beginning_of_every_spots_images(spots, each, dat
 
 @pytest.mark.parametrize("union", [False, True])
 def test_every_arm_takes_the_same_steps_but_the_one_that_is_named_for_it(union):
-    grid = StudySettings(ratios=(1, 3), union=union)
+    grid = StudySettings(
+        ratios=(1, 3), union=union, networks=("resnet-10",), controls=tuple(CONTROLS)
+    )
     settings = PredictorSettings(steps=400)
-    steps = {arm.name: settings_for(arm, grid, settings).steps for arm in grid.arms()}
+    fitted = {arm.name: settings_for(arm, grid, settings) for arm in grid.arms() if arm.network}
+    assert {own.network for own in fitted.values()} == {"resnet-10"}
+    steps = {name: own.steps for name, own in fitted.items()}
     assert steps.pop("same-epochs") == 400 / (1 + 3)
     assert set(steps.values()) == {400}
 
 
 def test_batches_are_mixed_by_the_ratio_where_that_is_asked_for():
-    arm, settings = Arm("ratio-3", 3), PredictorSettings(synthetic_share=0.4)
+    arm, settings = Arm("ratio-3", 3, "n"), PredictorSettings(synthetic_share=0.4)
     share = [
         settings_for(arm, StudySettings(union=union), settings).synthetic_share
         for union in (False, True)
@@ -51,8 +55,16 @@ def test_batches_are_mixed_by_the_ratio_where_that_is_asked_for():
     assert share == [0.4, 0.75]
 
 
+def test_without_a_network_nothing_that_shapes_networks_matters():
+    arm, grid = Arm(NO_NETWORK, 0), StudySettings()
+    one = settings_for(arm, grid, PredictorSettings(seed=3, components=8))
+    two = settings_for(arm, grid, PredictorSettings(seed=3, components=8, steps=7, network="x"))
+    other = settings_for(arm, grid, PredictorSettings(seed=3, components=9))
+    assert one == two != other and (one.seed, one.network) == (3, "none")
+
+
 def test_synthetic_only_has_no_real_pair_in_a_batch():
-    arm = Arm("synthetic-only", 3)
+    arm = Arm("synthetic-only", 3, "n")
     for union in (False, True):
         settings = settings_for(arm, StudySettings(union=union), PredictorSettings())
         assert settings.synthetic_share == 1

@@ -44,6 +44,22 @@ def test_an_option_may_also_be_repeated(asked):
     assert calls[0][1].ratios == (0, 2, 4, 6)
 
 
+def test_networks_and_further_baselines(asked):
+    asked("A", "--networks", "resnet-tiny", "frozen", "--baselines", "resnet-50", "--advised")
+    _, calls = asked("A", "--networks", "none")
+    first, second = (call[1] for call in calls)
+    assert first.networks == ("resnet-tiny", "frozen") and first.baselines == ("resnet-50",)
+    assert first.advised and not second.advised
+    assert second.networks == () and second.ratios == (0,) and second.controls == ()
+    with pytest.raises(InputError, match="stands alone"):
+        asked("A", "--networks", "none", "resnet-tiny")
+
+
+def test_real_only_needs_no_word_about_controls(asked):
+    _, calls = asked("A", "--ratios", 0)
+    assert calls[0][1].controls == ()
+
+
 def test_all_and_none_of_the_controls(asked):
     asked("A", "--controls", "all")
     _, calls = asked("A", "--controls", "none")

@@ -6,15 +6,21 @@ from hypothesis import strategies as st
 
 from c2lst.evaluation.expression import DEFAULT_METHOD
 from c2lst.study import StudySettings
-from c2lst.study.comparisons import largest_arm, regimes, sentences, with_drop
-from c2lst.study.grid import NO_NETWORK
+from c2lst.study.comparisons import compared, sentences, with_drop
+from c2lst.study.contenders import Contender, largest_arm
+from c2lst.study.grid import BASELINE, NO_NETWORK
+from c2lst.study.regimes import regimes, standings
 from c2lst.study.results import means
-from toy_study import metrics
+from toy_study import blocks_of, metrics
 
 
 def table(effect=0.05, noise=1e-4, **changes):
-    grid = {"fractions": (0.1, 0.5), "ratios": (1, 5), "schemes": ("random",), "seeds": 4}
+    grid = {"fractions": (0.1, 0.5), "ratios": (1, 5), "seeds": 4, "networks": ("n",)}
     return with_drop(metrics(StudySettings(**grid | changes), ["A", "B"], effect, noise))
+
+
+def said(whole):
+    return sentences(compared(blocks_of(whole)), whole)
 
 
 @given(st.randoms(use_true_random=False))
@@ -40,8 +46,8 @@ def test_the_largest_ratio_is_largest_by_number():
 
 
 def test_an_effect_is_said_and_none_is_said_to_be_none():
-    helped = sentences(means(table(effect=0.05)))
-    nothing = sentences(means(table(effect=0.0, noise=0.01)))
+    helped = said(table(effect=0.05))
+    nothing = said(table(effect=0.0, noise=0.01))
     assert [heading for heading, _ in helped] == ["A, random spots", "B, random spots"]
     for _, lines in helped:
         assert len(lines) == 2
@@ -52,36 +58,47 @@ def test_an_effect_is_said_and_none_is_said_to_be_none():
 
 
 def test_harm_is_said_too():
-    lines = sentences(means(table(effect=-0.05)))[0][1]
+    lines = said(table(effect=-0.05))[0][1]
     assert "higher at 10" in lines[0] and "+5.0" in lines[0]
 
 
 def test_one_seed_bears_nothing_out():
-    lines = sentences(means(table(seeds=1)))[0][1]
+    lines = said(table(seeds=1))[0][1]
     assert "one seed cannot bear out" in lines[0]
 
 
 def test_without_synthetic_pairs_there_is_nothing_to_say():
-    assert sentences(means(table(ratios=(0,), controls=()))) == []
+    assert said(table(networks=())) == []
+
+
+def test_every_network_is_compared_with_its_own_twin():
+    whole = table(networks=("n", "m"), noise=0.0)
+    whole.loc[whole["network"] == "m", "mae"] *= 2
+    drop = with_drop(whole.drop(columns="mae_drop")).set_index("arm").loc["ratio-5", "mae_drop"]
+    np.testing.assert_allclose(drop, 0.05)
+    rows = compared(blocks_of(whole, noise=0.0)).query("against_arm == 'ratio-0'")
+    assert (rows["network"] == rows["against_network"]).all()
+    np.testing.assert_allclose(rows.query("arm == 'ratio-5'")["relative"], -0.05, atol=1e-9)
 
 
 def test_the_best_is_found_in_every_place_and_ties_are_named():
-    found = regimes(table(effect=0.05))
+    found = [r for r in regimes(blocks_of(table(effect=0.05))) if r.genes == "all"]
     assert [(r.section, r.fraction) for r in found] == [
         ("A", 0.1), ("A", 0.5), ("B", 0.1), ("B", 0.5),
     ]  # fmt: skip
-    assert {r.best for r in found} == {("ratio-5", DEFAULT_METHOD)}
+    assert {r.best for r in found} == {Contender("ratio-5", "n", DEFAULT_METHOD)}
     assert not any(r.tied for r in found)
-    assert found[0].moran == pytest.approx(0.2) and found[2].moran == pytest.approx(0.5)
-    ours = {(arm, DEFAULT_METHOD) for arm in ("ratio-0", "ratio-5", NO_NETWORK)}
-    for regime in regimes(table(effect=0.0, noise=0.01, seeds=3)):
-        assert {regime.best, *regime.tied} >= ours
+    thirds = [r for r in regimes(blocks_of(table())) if r.genes == "high"]
+    assert len(thirds) == 4 and all(r.moran == pytest.approx(0.5) for r in thirds)
+    ours = {("ratio-0", "n", DEFAULT_METHOD), ("ratio-5", "n", DEFAULT_METHOD)}
+    for regime in regimes(blocks_of(table(effect=0.0, noise=0.01, seeds=3))):
+        assert {regime.best, *regime.tied} & ours
 
 
 def test_controls_do_not_compete():
     whole = table(effect=0.0)
     whole.loc[whole["arm"] == "shuffled", "mae"] = 0.0
-    assert all(regime.best[0] != "shuffled" for regime in regimes(whole))
+    assert all(regime.best.arm != "shuffled" for regime in regimes(blocks_of(whole)))
 
 
 def test_a_seed_that_one_contender_failed_on_is_left_out_for_all():
@@ -90,12 +107,29 @@ def test_a_seed_that_one_contender_failed_on_is_left_out_for_all():
     lucky = here & (whole["arm"] == "ratio-0") & (whole["method"] == DEFAULT_METHOD)
     whole.loc[here & (whole["seed"] == 0), "mae"] = 0.0
     whole = whole[~(lucky & (whole["seed"] == 0))]
-    assert regimes(whole)[0].best == ("ratio-5", DEFAULT_METHOD)
+    assert regimes(blocks_of(whole))[0].best == ("ratio-5", "n", DEFAULT_METHOD)
+
+
+def test_standings_are_best_tied_or_behind_against_all_baselines():
+    whole = table(effect=0.0)
+    ours = (whole["arm"] == NO_NETWORK).to_numpy()
+    kriging = (whole["arm"] == BASELINE) & (whole["method"] == "kriging")
+
+    def verdicts(blocks):
+        own = [s for s in standings(blocks) if s.method.arm == NO_NETWORK]
+        return {(s.verdict, s.rivals[0][0].method) for s in own}
+
+    assert verdicts(blocks_of(whole)) == {("best", "kriging")}
+    whole.loc[ours, "mae"] = whole.loc[kriging, "mae"].to_numpy()
+    assert verdicts(blocks_of(whole, noise=0.01)) == {("tied", "kriging")}
+    whole.loc[ours, "mae"] += 0.005
+    assert verdicts(blocks_of(whole)) == {("behind", "kriging")}
 
 
 def test_means_have_intervals_over_seeds():
     averaged = means(table())
-    assert not averaged.duplicated(["section", "scheme", "fraction", "arm", "method"]).any()
+    keys = ["section", "scheme", "fraction", "arm", "network", "method"]
+    assert not averaged.duplicated(keys).any()
     assert (averaged["runs"] == 4).all()
     drop = averaged[averaged["arm"] == "ratio-5"]
     assert ((drop["mae_drop_low"] < 0.05) & (drop["mae_drop_high"] > 0.05)).mean() > 0.6

@@ -35,7 +35,7 @@ class Loads(HTMLParser):
 
 def test_the_figures_are_drawn_and_none_is_blank(study):
     names = {path.stem for path in (study / "figures").iterdir()}
-    assert names == {"fractions", "genes", "regimes"}
+    assert names == {"fractions", "genes", "regimes", "maps-A-random", "maps-B-random"}
     for path in (study / "figures").iterdir():
         pixels = np.asarray(Image.open(path).convert("RGB"))
         coloured = (np.ptp(pixels.astype(int), axis=2) > 60).mean()
@@ -45,7 +45,7 @@ def test_the_figures_are_drawn_and_none_is_blank(study):
 def test_the_page_is_one_file_that_loads_nothing(study):
     text = (study / "study.html").read_text(encoding="utf-8")
     loaded = Loads(text).found
-    assert len(loaded) == 3
+    assert len(loaded) == 5
     assert all(uri.startswith("data:image/png;base64,") for uri in loaded)
 
 
@@ -59,6 +59,37 @@ def test_the_page_holds_the_papers_table_and_says_that_steps_are_equal(study):
     assert "same number of optimiser steps" in text and "50\u00a0% of a mini-batch" in text
 
 
+def test_the_papers_drops_stand_beside_ours_where_it_has_any(tmp_path):
+    folder = write_fake_study(tmp_path, sections=("A",), fractions=(0.25, 0.3), ratios=(0, 10))
+    text = write_study_page(folder).read_text(encoding="utf-8")
+    # 1 - 0.5016 / 0.5451 and 1 - 0.3546 / 0.4115 are the paper's extremes at 25 %.
+    assert text.count("+8.0 to +13.8") == 2  # c2lst and its network, at 25 % alone
+
+
+def test_the_page_says_where_c2lst_is_best(study):
+    text = (study / "study.html").read_text(encoding="utf-8")
+    assert "c2lst + resnet-tiny: real + 5× synthetic: best in 4, tied in 0, behind in 0" in text
+
+
+def test_one_seed_leaves_the_standing_undecided(tmp_path):
+    folder = write_fake_study(tmp_path, sections=("A",), seeds=1)
+    text = write_study_page(folder).read_text(encoding="utf-8")
+    assert "c2lst, no network: best in 0, tied in 0, behind in 0, undecided in 2" in text
+
+
+def test_cells_that_are_not_done_are_counted(study, tmp_path):
+    copy = shutil.copytree(study, tmp_path / "study")
+    for cell in copy.glob("splits/A/*/cells/shuffled-*"):
+        shutil.rmtree(cell)
+    text = write_study_page(copy).read_text(encoding="utf-8")
+    assert "6 cells of the grid are not done" in text
+
+
+def test_every_figure_has_words_for_those_who_do_not_see_it(study):
+    text = (study / "study.html").read_text(encoding="utf-8")
+    assert text.count("<img ") == 5 and 'alt=""' not in text and "<img alt" not in text
+
+
 def test_the_report_command_finds_a_study(study, tmp_path):
     copy = shutil.copytree(study, tmp_path / "study")
     (copy / "study.html").unlink()
@@ -67,9 +98,9 @@ def test_the_report_command_finds_a_study(study, tmp_path):
 
 
 def test_a_study_of_real_pairs_alone_is_drawn_too(tmp_path):
-    folder = write_fake_study(tmp_path, sections=("A",), ratios=(0,), controls=(), seeds=1)
+    folder = write_fake_study(tmp_path, sections=("A",), networks=(), seeds=1)
     text = write_study_page(folder).read_text(encoding="utf-8")
-    assert "no synthetic pairs" in text and 'id="genes"' not in text
+    assert "no synthetic pairs" in text and 'id="ratios"' not in text
 
 
 def test_a_study_without_a_finished_cell_is_refused(study, tmp_path):

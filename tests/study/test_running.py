@@ -25,7 +25,11 @@ def test_every_method_of_every_arm_has_a_row(finished, grid):
     assert rows["shuffled"] == {"c2lst (image + place)", "network"}
     assert {"train_median", "kriging", "ridge"} <= rows["baseline"]
     assert table["skill"].notna().all()
-    assert (table[["section_hash", "train_hash", "central_hash", "adapter_hash"]] != "").all().all()
+    assert (table[["section_hash", "train_hash", "central_hash"]] != "").all().all()
+    # What rests on no synthetic image rests on no adapter.
+    assert set(table.loc[table["adapter_hash"] == "", "arm"]) == {
+        *("baseline", "no-network", "ratio-0", "same-epochs"),
+    }
 
 
 def test_arms_take_equal_steps_and_as_many_pairs_as_they_say(finished):
@@ -49,8 +53,8 @@ def test_real_only_is_what_synthetic_pairs_are_measured_against(finished):
 def test_a_study_leaves_its_tables_its_page_and_no_scratch(finished):
     names = {path.name for path in finished.iterdir()}
     assert names == {
-        *("study.json", "study.parquet", "genes.parquet", "table.csv", "study.html"),
-        *("figures", "sections", "splits"),
+        *("study.json", "study.html", "study.parquet", "genes.parquet", "table.csv"),
+        *("blocks.parquet", "comparisons.parquet", "figures", "sections", "splits"),
     }
     assert not list(finished.glob("splits/*/*/.*"))
 
@@ -106,7 +110,7 @@ def test_a_failed_cell_is_recorded_and_the_others_go_on(
     copy = Path(shutil.copytree(finished, tmp_path / "study"))
     cells = next(copy.glob("splits/*/*/cells"))
     for name in ("shuffled", "ratio-2"):
-        shutil.rmtree(cells / name)
+        shutil.rmtree(next(cells.glob(f"{name}-*")))
     carry_out = running.carry_out
 
     def failing(study, cell):
@@ -116,11 +120,11 @@ def test_a_failed_cell_is_recorded_and_the_others_go_on(
 
     monkeypatch.setattr(running, "carry_out", failing)
     outcome = run_study([small_legacy], copy, toy_settings(tmp_path), grid)
-    name = f"S1/{cells.parent.name}/shuffled"
+    name = f"S1/{cells.parent.name}/shuffled-resnet-tiny"
     assert outcome.failed == {name: "ValueError: no luck"}
     record = json.loads((copy / "study.json").read_text())
     assert record["failed"] == outcome.failed and "failing" in record["tracebacks"][name]
-    assert set(read_table(copy)["arm"]) >= {"ratio-2"} and (cells / "ratio-2").is_dir()
+    assert set(read_table(copy)["arm"]) >= {"ratio-2"} and list(cells.glob("ratio-2-*"))
     assert "no luck" in (copy / "study.html").read_text(encoding="utf-8")
 
     monkeypatch.setattr(running, "carry_out", carry_out)
@@ -130,28 +134,15 @@ def test_a_failed_cell_is_recorded_and_the_others_go_on(
 
 def test_a_split_that_cannot_be_drawn_fails_alone(small_legacy, tmp_path, monkeypatch):
     monkeypatch.setattr(running, "carry_out", lambda study, cell: None)
-    grid = StudySettings(fractions=(0.01,), ratios=(0,), schemes=("random",), controls=(), seeds=2)
+    grid = StudySettings(fractions=(0.01,), ratios=(0,), controls=(), seeds=2)
     outcome = run_study([small_legacy], tmp_path / "study", toy_settings(tmp_path), grid)
     assert len(outcome.failed) == outcome.cells == 4
     assert all("too few train spots" in message for message in outcome.failed.values())
 
 
-def test_another_request_into_the_same_folder_is_refused(finished, grid, small_legacy, tmp_path):
-    before = (finished / "study.parquet").read_bytes()
-    settings = toy_settings(tmp_path)
-    fewer = StudySettings(schemes=("random",), seeds=1, fractions=(0.5,), ratios=(1,))
-    with pytest.raises(InputError, match=r"another grid\.controls"):
-        run_study([small_legacy], finished, settings, fewer)
-    with pytest.raises(InputError, match="another settings"):
-        run_study([small_legacy], finished, toy_settings(tmp_path, genes=10), grid)
-    with pytest.raises(InputError, match="another sections"):
-        run_study([small_legacy / "S1"], finished, settings, grid)
-    assert (finished / "study.parquet").read_bytes() == before
-
-
 def test_after_a_first_mistake_the_same_folder_will_do(small_legacy, tmp_path, monkeypatch):
     monkeypatch.setattr(running, "do", lambda study, task: None)
-    grid = StudySettings(ratios=(0,), controls=(), schemes=("random",), seeds=1)
+    grid = StudySettings(networks=(), seeds=1)
     with pytest.raises(InputError, match="C9"):
         run_study([small_legacy / "C9"], tmp_path / "study", toy_settings(tmp_path), grid)
     run_study([small_legacy / "S1"], tmp_path / "study", toy_settings(tmp_path), grid)
@@ -181,7 +172,7 @@ def test_a_central_model_that_is_given_is_not_trained_or_copied(
 ):
     monkeypatch.setattr(running, "carry_out", lambda study, cell: None)
     central = next(finished.glob("splits/*/*/central"))
-    grid = StudySettings(fractions=(0.5,), ratios=(1,), schemes=("random",), controls=(), seeds=2)
+    grid = StudySettings(fractions=(0.5,), ratios=(1,), controls=(), seeds=2)
     study = tmp_path / "study"
     run_study([small_legacy], study, toy_settings(tmp_path), grid, central=central)
     assert not list(study.glob("splits/*/*/central"))
@@ -212,7 +203,7 @@ def test_a_process_that_dies_is_one_line():
 def test_what_follows_goes_before_what_waits():
     order = []
     key = SplitKey("A", "random", 0.5, 0)
-    cells = StudySettings(controls=()).cells(key)
+    cells = StudySettings(networks=("n",)).cells(key)
     other = SplitKey("B", "random", 0.5, 0)
 
     def follow(task, failure):

@@ -53,6 +53,20 @@ def study(
             "unconditional, synthetic-only."
         ),
     ] = None,
+    networks: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="none, or networks to train in every arm: resnet-tiny, resnet-10, resnet-18, "
+            "resnet-50, densenet-121, frozen; that of the preset by default."
+        ),
+    ] = None,
+    baselines: Annotated[
+        list[str] | None,
+        typer.Option(help="Further baselines, real only: resnet-50, densenet-121."),
+    ] = None,
+    advised: Annotated[
+        bool, typer.Option("--advised", help="Also what c2lst run uses, advised on each split.")
+    ] = False,
     seeds: Annotated[int | None, typer.Option(help="Number of splits of each kind.")] = None,
     union: Annotated[
         bool | None,
@@ -69,8 +83,9 @@ def study(
 ) -> None:
     """Find out whether synthetic pairs help: ratios, controls and baselines, at equal steps.
 
-    By default the whole grid is run, which takes long; an interrupted study goes on where it
-    stopped, and c2lst report STUDY draws what is done so far.
+    By default 48 cells a section are run. An interrupted study goes on where it stopped; a study
+    grows when more sections, fractions, ratios, controls, networks or seeds are asked for in its
+    folder, and c2lst report STUDY draws what is done so far.
     """
     from c2lst.settings import load_settings
     from c2lst.study import StudySettings, run_study
@@ -82,6 +97,9 @@ def study(
         ratios=_given(ratios),
         schemes=_given(schemes),
         controls=_controls(controls),
+        networks=_networks(networks),
+        baselines=_given(baselines),
+        advised=advised,
         seeds=seeds,
         union=union,
     )
@@ -106,6 +124,13 @@ def study(
 
 def _given(values: list[Any] | None) -> tuple[Any, ...] | None:
     return tuple(values) if values else None
+
+
+def _networks(names: list[str] | None) -> tuple[str, ...] | None:
+    """Read names of networks, of which ``none`` stands alone."""
+    if names and "none" in names and len(names) > 1:
+        raise InputError("study", "--networks none stands alone", found=" ".join(names))
+    return () if names == ["none"] else _given(names)
 
 
 def _controls(names: list[str] | None) -> tuple[str, ...] | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from c2lst.study.grid import NO_NETWORK, Arm, StudySettings
-from c2lst.study.shared import UNCONDITIONAL
+from c2lst.study.grid import Arm, StudySettings
 
 if TYPE_CHECKING:
     from c2lst.data.preprocessing import Preprocessing
@@ -30,17 +29,26 @@ class Material:
     directory: SplitDirectory
     seed: int
 
-    def pool(self, name: str = "synthetic") -> SyntheticPairs:
-        """Load the pool of synthetic pairs, or another set of the folder."""
+    def pool(self, ratio: int, name: str = "synthetic") -> SyntheticPairs:
+        """Load ``ratio`` pairs a spot of the synthetic pool, or of another set of the folder."""
         from c2lst.data.synthetic import SyntheticPairs
 
-        return SyntheticPairs.load(self.directory.path(name))
+        whole = SyntheticPairs.load(self.directory.path(name))
+        return first_of_each(whole, ratio, len(self.split.train))
 
     def real(self) -> SyntheticPairs:
         """Return the training spots as pairs."""
         from c2lst.prediction.controls import real_pairs
 
         return real_pairs(self.section, self.split, self.preprocessing)
+
+
+_REAL = ("same-epochs", "duplicated", "augmented", "mixup")
+
+
+def needs_pool(arm: Arm) -> bool:
+    """Whether an arm needs an adapter and synthetic pairs, or is made of real ones."""
+    return arm.ratio > 0 and arm.name not in _REAL
 
 
 def first_of_each(pairs: SyntheticPairs, ratio: int, spots: int) -> SyntheticPairs:
@@ -58,13 +66,14 @@ def pairs_for(arm: Arm, material: Material) -> SyntheticPairs | None:
         return None
     if arm.name in _CONTROL_PAIRS:
         return _CONTROL_PAIRS[arm.name](material, arm.ratio)
-    return first_of_each(material.pool(), arm.ratio, len(material.split.train))
+    return material.pool(arm.ratio)
 
 
 def settings_for(arm: Arm, grid: StudySettings, settings: PredictorSettings) -> PredictorSettings:
     """Return how an arm's predictor is fitted: every network takes the same optimiser steps."""
-    if arm.name == NO_NETWORK:
-        return replace(settings, network="none")
+    if not arm.network:
+        return _without_network(settings)
+    settings = replace(settings, network=arm.network)
     if arm.name == "same-epochs":
         # As many passes over n real pairs as the largest ratio makes over n (1 + ratio).
         return replace(settings, steps=max(1, round(settings.steps / (1 + grid.largest))))
@@ -73,6 +82,15 @@ def settings_for(arm: Arm, grid: StudySettings, settings: PredictorSettings) -> 
     if grid.union:
         return replace(settings, synthetic_share=arm.ratio / (1 + arm.ratio))
     return settings
+
+
+def _without_network(settings: PredictorSettings) -> PredictorSettings:
+    """Leave all that shapes networks at its default: a change there changes nothing here."""
+    from c2lst.prediction.cotraining import CotrainingSettings
+    from c2lst.prediction.predictor import NO_NETWORK as NONE
+
+    unused: dict[str, Any] = {f.name: f.default for f in fields(CotrainingSettings)}
+    return replace(settings, **unused | {"network": NONE, "seed": settings.seed})
 
 
 def _duplicated(material: Material, copies: int) -> SyntheticPairs:
@@ -98,7 +116,7 @@ def _mixup(material: Material, copies: int) -> SyntheticPairs:
 def _shuffled(material: Material, copies: int) -> SyntheticPairs:
     from c2lst.prediction.controls import shuffled_genes
 
-    return shuffled_genes(material.pool(), seed=material.seed)
+    return shuffled_genes(material.pool(copies), seed=material.seed)
 
 
 _CONTROL_PAIRS: Mapping[str, Callable[[Material, int], SyntheticPairs]] = {
@@ -106,5 +124,5 @@ _CONTROL_PAIRS: Mapping[str, Callable[[Material, int], SyntheticPairs]] = {
     "augmented": _augmented,
     "mixup": _mixup,
     "shuffled": _shuffled,
-    "unconditional": lambda material, copies: material.pool(UNCONDITIONAL),
+    "unconditional": lambda material, copies: material.pool(copies, "unconditional"),
 }

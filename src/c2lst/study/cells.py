@@ -1,17 +1,21 @@
-"""One cell: fit the predictor of an arm, predict the section, judge it on the held-out spots."""
+"""One cell: fit what its arm is about, predict the section, judge it on the held-out spots."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from c2lst import __version__
 from c2lst.progress import logger
-from c2lst.storage import whole_directory, write_json
-from c2lst.study.arms import Material, pairs_for, settings_for
-from c2lst.study.grid import BASELINE, NO_NETWORK, Cell
+from c2lst.storage import read_json, whole_directory, write_json
+from c2lst.study.arms import Material, needs_pool, pairs_for
+from c2lst.study.grid import ADVISED, BASELINE, NO_NETWORK, Cell
+from c2lst.study.kept_maps import MAP_SEED
 from c2lst.study.shared import FEATURES, Study
 
 if TYPE_CHECKING:
@@ -19,17 +23,17 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from pandas import DataFrame
 
-    from c2lst.data.synthetic import SyntheticPairs
     from c2lst.prediction.predictor import ExpressionPredictor
 
-CELL_JSON, METRICS, GENES = "cell.json", "metrics.parquet", "genes.parquet"
+CELL_JSON = "cell.json"
+METRICS, GENES, BLOCKS, MAPS = "metrics.parquet", "genes.parquet", "blocks.parquet", "maps.parquet"
 NETWORK = "network"
 _NETWORK_LAYERS = ("network_cotrained", "network_real_only")
 _REFERENCE = "baseline_train_median"
 
 
 def carry_out(study: Study, cell: Cell) -> None:
-    """Fill the folder of a cell: scores of its methods, in all and gene by gene.
+    """Fill the folder of a cell: scores of its methods, in all, gene by gene and by block.
 
     The arm without a network also carries the baselines: they are the same for all arms.
     """
@@ -37,35 +41,57 @@ def carry_out(study: Study, cell: Cell) -> None:
     warnings = _Warnings()
     logger.addHandler(warnings)
     try:
-        metrics, genes, facts = _judged(study, cell)
+        predictions, facts = _predictions(study, cell)
+        tables = _judged(study, cell, predictions, facts)
     finally:
         logger.removeHandler(warnings)
-    facts |= {"seconds": round(time.perf_counter() - started, 2), "warnings": warnings.messages}
+    facts |= {
+        "c2lst": __version__,
+        "seconds": round(time.perf_counter() - started, 2),
+        "warnings": warnings.messages,
+        "prediction": asdict(study.prediction_of(cell)),
+    }
     with whole_directory(study.cell_folder(cell)) as partial:
-        metrics.to_parquet(partial / METRICS, index=False)
-        genes.to_parquet(partial / GENES, index=False)
+        for name, table in tables.items():
+            table.to_parquet(partial / name, index=False)
         write_json(partial / CELL_JSON, facts)
 
 
-def _judged(study: Study, cell: Cell) -> tuple[DataFrame, DataFrame, dict[str, Any]]:
+def _judged(
+    study: Study, cell: Cell, predictions: AnnData, facts: Mapping[str, Any]
+) -> dict[str, DataFrame]:
     from c2lst.evaluation.expression import evaluate
+    from c2lst.study.block_errors import block_errors, moran_of_genes
+    from c2lst.study.kept_maps import kept_maps
 
-    material = _material(study, cell)
-    settings = study.settings_of(cell.split).prediction
-    pairs = pairs_for(cell.arm, material)
-    predictor = _fitted(cell, material, study, pairs)
-    predictions = _predictions(cell, material, predictor)
-    facts = {
-        "pairs": 0 if pairs is None else len(pairs),
-        "steps": predictor.summary["steps_per_network"],
-        "networks": 0 if predictor.network is None else len(predictor.network.networks),
-        "train_spots": len(material.split.train),
-        **material.directory.summary("features"),
+    metrics, genes = evaluate(predictions, seed=study.prediction_of(cell).seed)
+    moran = moran_of_genes(predictions)
+    tables = {
+        METRICS: _labelled(metrics, cell, facts),
+        GENES: _labelled(genes, cell, {}),
+        BLOCKS: _labelled(block_errors(predictions, moran), cell, {}),
     }
-    metrics, genes = (
-        _labelled(table, cell, facts) for table in evaluate(predictions, seed=settings.seed)
-    )
-    return metrics, genes, facts
+    if cell.split.seed == MAP_SEED and not cell.arm.is_baseline:
+        tables[MAPS] = _labelled(kept_maps(predictions, moran), cell, {})
+    return tables
+
+
+def _predictions(study: Study, cell: Cell) -> tuple[AnnData, dict[str, Any]]:
+    """Predict every spot of the section, and say what the cell is."""
+    material = _material(study, cell)
+    scratch = material.directory.scratch("cells") / study.cell_folder(cell).name
+    facts = {
+        **{"pairs": 0, "steps": 0, "networks": 0, "train_spots": len(material.split.train)},
+        **material.directory.summary("features"),
+        "adapter_hash": "",
+    }
+    if cell.arm.is_baseline:
+        predictions = _network_baseline(cell, material, scratch)
+    else:
+        predictions, fitted = _default(study, cell, material, scratch)
+        facts |= fitted
+    shutil.rmtree(scratch, ignore_errors=True)
+    return predictions, facts
 
 
 def _material(study: Study, cell: Cell) -> Material:
@@ -83,39 +109,83 @@ def _material(study: Study, cell: Cell) -> Material:
     )
 
 
-def _fitted(
-    cell: Cell, material: Material, study: Study, pairs: SyntheticPairs | None
-) -> ExpressionPredictor:
+def _default(
+    study: Study, cell: Cell, material: Material, scratch: Path
+) -> tuple[AnnData, dict[str, Any]]:
+    """Predict by image and place, with the networks of the arm."""
+    section, split, preprocessing = material.section, material.split, material.preprocessing
+    predictor = _fitted(study, cell, material, scratch)
+    layers = _baselines(material) if cell.arm.name == NO_NETWORK else _median(material)
+    adapter = material.directory.path("adapter") / "adapter_config.json"
+    facts = {
+        "pairs": predictor.summary["synthetic_pairs"],
+        "steps": predictor.summary["steps_per_network"],
+        "networks": 0 if predictor.network is None else len(predictor.network.networks),
+        "adapter_hash": read_json(adapter)["hash"] if needs_pool(cell.arm) else "",
+    }
+    predicted = predictor.predict(section)
+    return predicted.to_anndata(section, preprocessing, split, methods=layers), facts
+
+
+def _fitted(study: Study, cell: Cell, material: Material, scratch: Path) -> ExpressionPredictor:
     from safetensors.numpy import load_file
 
+    from c2lst.evaluation.encoders import get_encoder
+    from c2lst.prediction.advised import fit_advised
     from c2lst.prediction.predictor import ExpressionPredictor
 
-    scratch = material.directory.scratch("cells") / cell.arm.name
-    predictor = ExpressionPredictor.fit(
-        material.section,
-        material.split,
-        material.preprocessing,
-        synthetic=pairs,
-        features=load_file(material.directory.path(FEATURES)),
-        settings=settings_for(cell.arm, study.grid, study.settings_of(cell.split).prediction),
-        directory=scratch,
-    )
-    shutil.rmtree(scratch, ignore_errors=True)
-    return predictor
+    given = (material.section, material.split, material.preprocessing)
+    options: dict[str, Any] = {
+        "synthetic": pairs_for(cell.arm, material),
+        "features": load_file(material.directory.path(FEATURES)),
+        "encoder": get_encoder(),  # of a frozen network, as in a run
+        "settings": study.prediction_of(cell),
+        "directory": scratch,
+    }
+    if cell.arm.name == ADVISED:
+        return fit_advised(*given, frozen=_frozen(material), **options).chosen
+    return ExpressionPredictor.fit(*given, **options)
 
 
-def _predictions(cell: Cell, material: Material, predictor: ExpressionPredictor) -> AnnData:
+def _network_baseline(cell: Cell, material: Material, scratch: Path) -> AnnData:
+    """Predict by a network of the field, alone, trained on real pairs as its authors say."""
+    import numpy as np
+
+    from c2lst.prediction.network_baselines import network_baselines
+    from c2lst.prediction.result import Prediction
+
     section, split, preprocessing = material.section, material.split, material.preprocessing
-    layers = _baselines(material) if cell.arm.name == NO_NETWORK else _median(material)
-    return predictor.predict(section).to_anndata(section, preprocessing, split, methods=layers)
+    name = cell.arm.name.removeprefix(f"{BASELINE}-")
+    (mean,) = network_baselines(
+        section, split, preprocessing, [name], seed=material.seed, directory=scratch
+    ).values()
+    prediction = Prediction(
+        section.barcodes,
+        np.array(preprocessing.panel.genes),
+        mean,
+        mean,
+        mean,
+        None,
+        cotrained=False,
+    )
+    predictions = prediction.to_anndata(section, preprocessing, split, methods=_median(material))
+    for bound in ("lower", "upper"):  # a baseline says nothing of its own error
+        del predictions.layers[bound]
+    return predictions
+
+
+def _frozen(material: Material) -> np.ndarray:
+    """Features of all spots for the baselines that look at images."""
+    from c2lst.evaluation.encoders import get_encoder
+
+    return get_encoder().encode(material.preprocessing.images(material.section))
 
 
 def _baselines(material: Material) -> dict[str, np.ndarray]:
-    from c2lst.evaluation.encoders import get_encoder
-    from c2lst.prediction.predictor import baseline_layers
+    from c2lst.prediction.layers import baseline_layers
 
-    frozen = get_encoder().encode(material.preprocessing.images(material.section))
-    return baseline_layers(material.section, material.split, material.preprocessing, frozen)
+    given = (material.section, material.split, material.preprocessing)
+    return baseline_layers(*given, _frozen(material))
 
 
 def _median(material: Material) -> dict[str, np.ndarray]:
@@ -128,23 +198,25 @@ def _median(material: Material) -> dict[str, np.ndarray]:
     return {_REFERENCE: median}
 
 
-def _labelled(table: DataFrame, cell: Cell, facts: dict[str, Any]) -> DataFrame:
+def _labelled(table: DataFrame, cell: Cell, facts: Mapping[str, Any]) -> DataFrame:
     """Say in every row which cell it is of; keep baselines only where they belong."""
     import numpy as np
 
+    from c2lst.evaluation.expression import DEFAULT_METHOD
     from c2lst.prediction.baselines import REGISTRY
 
-    baseline = table["method"].isin(list(REGISTRY)).to_numpy()
-    labels: dict[str, Any] = {
-        **asdict(cell.split),
-        "arm": np.where(baseline, BASELINE, cell.arm.name),
-        "ratio": cell.arm.ratio,
-        **facts,
-    }
-    table = table.assign(method=table["method"].replace(dict.fromkeys(_NETWORK_LAYERS, NETWORK)))
-    for place, (name, value) in enumerate(labels.items()):
+    arm, of_arm = cell.arm, np.ones(len(table), dtype=bool)
+    labels = {**asdict(cell.split), "arm": arm.name, "network": arm.network, "ratio": arm.ratio}
+    if "method" in table:
+        of_arm = ~table["method"].isin(list(REGISTRY)).to_numpy()
+        labels["arm"] = np.where(of_arm & (not arm.is_baseline), arm.name, BASELINE)
+        names = dict.fromkeys(_NETWORK_LAYERS, NETWORK)
+        if arm.is_baseline:
+            names[DEFAULT_METHOD] = arm.name.removeprefix(f"{BASELINE}-")
+        table = table.assign(method=table["method"].replace(names))
+    for place, (name, value) in enumerate({**labels, **facts}.items()):
         table.insert(place, name, value)
-    return table if cell.arm.name == NO_NETWORK else table[~baseline]
+    return table if arm.name == NO_NETWORK else table[of_arm]
 
 
 class _Warnings(logging.Handler):

@@ -1,37 +1,28 @@
-"""What a study says: gain over the step-matched twin, and which method wins where."""
+"""What a study compares pair by pair, and what the step-matched comparison says in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from c2lst.evaluation.expression import DEFAULT_METHOD
-from c2lst.report.wording import method_name
-from c2lst.study.grid import BASELINE, NO_NETWORK, TWIN, arm_title
+from c2lst.study.contenders import NETWORK, Contender, contenders, largest_arm
+from c2lst.study.differences import Place, places
+from c2lst.study.grid import BASELINE, NO_NETWORK, TWIN
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
-NETWORK = "network"
-_SPLIT = ["section", "scheme", "fraction", "seed"]
-_METHODS = {DEFAULT_METHOD: "c2lst", NETWORK: "Network"}
-
-
-def title(arm: str, method: str) -> str:
-    """Name of a method with what it was trained on, in plain words."""
-    if arm == BASELINE:
-        return method_name(method).label
-    return f"{_METHODS.get(method, method)}: {arm_title(arm).lower()}"
+_SPLIT = ["section", "scheme", "fraction", "seed", "network"]
 
 
 def with_drop(table: DataFrame) -> DataFrame:
     """Add ``mae_drop``: the share of the step-matched twin's error that an arm removes.
 
-    1 - MAE / MAE of the same method, trained on the same split for as many steps, on real pairs
-    alone. NaN for what has no such twin.
+    1 - MAE / MAE of the same method and network, trained on the same split for as many steps, on
+    real pairs alone. NaN for what has no such twin.
     """
     twins = table.loc[table["arm"] == TWIN, [*_SPLIT, "method", "mae"]]
     paired = table[[*_SPLIT, "method"]].merge(
@@ -42,110 +33,97 @@ def with_drop(table: DataFrame) -> DataFrame:
     return table.assign(mae_drop=np.where(arms, drop, np.nan))
 
 
-def contenders(table: DataFrame) -> DataFrame:
-    """Return the rows that compete in the regime map.
+def compared(blocks: DataFrame) -> DataFrame:
+    """Compare pair by pair, in every place of the grid.
 
-    The baselines, and c2lst and its networks: without a network, real only, and at the largest
-    ratio. Controls do not compete; a ratio chosen by its held-out error would be flattered.
+    Returns
+    -------
+    pandas.DataFrame
+        ``section``, ``scheme``, ``fraction``; ``arm``, ``network`` and ``method`` of the one, with
+        ``against_`` before them of the other; ``difference`` in mean absolute error with its 95 %
+        interval ``low`` to ``high`` over seeds and blocks (negative: the one errs less);
+        ``relative`` with ``relative_low`` and ``relative_high``, the same as a share of the other's
+        error; ``seeds``; ``sign``, 0 where nothing is borne out. c2lst is compared with every
+        baseline, an arm with its step-matched twin, and c2lst with its networks with c2lst without.
     """
-    competing = [BASELINE, NO_NETWORK, TWIN, largest_arm(table)]
-    return table[table["arm"].isin(competing)]
+    import pandas as pd
 
-
-def largest_arm(table: DataFrame) -> str:
-    """Name of the arm of the largest ratio."""
-    ratios = table.loc[table["arm"].str.startswith("ratio-"), ["arm", "ratio"]]
-    return str(ratios.sort_values("ratio")["arm"].iloc[-1]) if len(ratios) else TWIN
-
-
-@dataclass(frozen=True)
-class Regime:
-    """Which method errs least in one place of the grid.
-
-    Parameters
-    ----------
-    section, scheme, fraction
-        The place.
-    moran
-        Mean Moran's I of the observed genes over the held-out spots of the section, all of its
-        splits of this scheme together.
-    best
-        Arm and method of the least mean error.
-    tied
-        Those whose error differs from the best's by less than seeds bear out: the 95 % interval
-        of the paired difference holds 0, or is not known, for there is a single seed.
-    """
-
-    section: str
-    scheme: str
-    fraction: float
-    moran: float
-    best: tuple[str, str]
-    tied: tuple[tuple[str, str], ...]
-
-
-def regimes(table: DataFrame) -> list[Regime]:
-    """Find the best contender in every place of the grid."""
-    moran = table.groupby(["section", "scheme"])["moran_observed"].mean()
     found = []
-    rows = contenders(table)
-    places = rows[["section", "scheme", "fraction"]].drop_duplicates()
-    for section, scheme, fraction in places.itertuples(index=False):
-        here = (rows["section"] == section) & (rows["scheme"] == scheme)
-        here &= rows["fraction"] == fraction
-        errors = rows[here].pivot_table(index="seed", columns=["arm", "method"], values="mae")
-        # Seeds that a contender failed on would compare it on other splits.
-        errors = errors.dropna(axis=0) if len(errors.dropna()) else errors.dropna(axis=1)
-        keys: list[tuple[str, str]] = list(errors)
-        values = errors.to_numpy()
-        best = int(values.mean(axis=0).argmin())
-        tied = tuple(
-            key
-            for key, column in zip(keys, values.T, strict=True)
-            if key != keys[best] and _may_be_equal(column - values[:, best])
-        )
-        autocorrelation = float(moran.loc[(section, scheme)])
-        found.append(Regime(section, scheme, fraction, autocorrelation, keys[best], tied))
-    return found
+    for (section, scheme, fraction), place in places(blocks).items():
+        here = {"section": section, "scheme": scheme, "fraction": fraction}
+        for one, other in _pairs(contenders(blocks), place):
+            difference = place.difference(one, other)
+            if not difference.seeds:
+                continue
+            names = ("relative", "relative_low", "relative_high")
+            ends = dict(zip(names, difference.relative, strict=True))
+            against = {f"against_{name}": value for name, value in other._asdict().items()}
+            row: dict[str, Any] = {**here, **one._asdict(), **against, **ends}
+            found.append(
+                row
+                | {
+                    "difference": difference.value,
+                    "low": difference.low,
+                    "high": difference.high,
+                    "seeds": difference.seeds,
+                    "sign": difference.sign,
+                }
+            )
+    return pd.DataFrame(found)
 
 
-def _may_be_equal(difference: np.ndarray) -> bool:
-    """Say whether the 95 % interval of a mean paired difference holds 0, or is not known."""
-    from scipy.stats import t
+def _pairs(known: list[Contender], place: Place) -> Iterator[tuple[Contender, Contender]]:
+    here = [contender for contender in known if contender in place]
+    for one in here:
+        if one.arm == BASELINE:
+            continue
+        others = [Contender(TWIN, one.network, one.method)] if one.network else []
+        if one.is_ours:
+            others += [Contender(NO_NETWORK, "", DEFAULT_METHOD)]
+            others += [other for other in here if other.arm == BASELINE]
+        for other in others:
+            if other != one and other in place:
+                yield one, other
 
-    n = len(difference)
-    if n < 2:
-        return True
-    half = t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n)
-    return bool(abs(difference.mean()) <= half)
+
+def against_twin(comparisons: DataFrame) -> DataFrame:
+    """Return the comparisons of arms with their step-matched twins."""
+    if not len(comparisons):
+        return comparisons
+    return comparisons[comparisons["against_arm"] == TWIN]
 
 
-def sentences(means: DataFrame) -> list[tuple[str, list[str]]]:
+def sentences(comparisons: DataFrame, table: DataFrame) -> list[tuple[str, list[str]]]:
     """Say for each section and scheme what the step-matched comparison shows.
 
     The largest ratio is compared, which was chosen before any result.
 
     Parameters
     ----------
-    means
-        Of :func:`c2lst.study.results.means`.
+    comparisons
+        Of :func:`compared`.
+    table
+        Of the study, for the ratios.
 
     Returns
     -------
     list of (heading, sentences)
-        A sentence each for c2lst and for its networks alone.
+        A sentence each for c2lst and for its networks alone, of each network.
     """
-    arm = largest_arm(means)
-    if arm == TWIN:
+    arm = largest_arm(table)
+    if arm == TWIN or not len(comparisons):
         return []
+    twins = against_twin(comparisons)
     told = []
-    for (section, scheme), rows in means.groupby(["section", "scheme"], sort=False):
+    for (section, scheme), rows in twins.groupby(["section", "scheme"], sort=False):
         lines = [
-            _sentence(rows[rows["method"] == method], arm, name)
-            for method, name in ((DEFAULT_METHOD, "c2lst"), (NETWORK, "its networks alone"))
-            if (rows["method"] == method).any()
+            _sentence(own, arm, f"c2lst + {network}" if whole else f"{network} alone")
+            for network, of_network in rows.groupby("network", sort=False)
+            for whole, method in ((True, DEFAULT_METHOD), (False, NETWORK))
+            if len(own := of_network[of_network["method"] == method]) and (own["arm"] == arm).any()
         ]
-        told.append((f"{section}, {scheme} spots", lines))
+        if lines:
+            told.append((f"{section}, {scheme} spots", lines))
     return told
 
 
@@ -153,7 +131,7 @@ def _sentence(rows: DataFrame, arm: str, name: str) -> str:
     from c2lst.report.wording import percent
 
     verdicts: dict[str, list[str]] = {}
-    for row in rows[rows["arm"] == arm].sort_values("fraction").to_dict("records"):
+    for _, row in rows[rows["arm"] == arm].sort_values("fraction").iterrows():
         verdict, evidence = _verdict(row)
         verdicts.setdefault(verdict, []).append(f"{percent(row['fraction'])} ({evidence})")
     said = "; ".join(f"{verdict} at {', '.join(at)}" for verdict, at in verdicts.items())
@@ -162,17 +140,15 @@ def _sentence(rows: DataFrame, arm: str, name: str) -> str:
     return f"{line}. {_shuffled(rows)}".rstrip()
 
 
-def _verdict(row: Mapping[Any, Any]) -> tuple[str, str]:
+def _verdict(row: Series) -> tuple[str, str]:
     from c2lst.report.wording import number, span
 
-    drop, low, high = (100 * row[f"mae_drop{end}"] for end in ("", "_low", "_high"))
-    change = f"{number(-drop, 1, signed=True)}\u00a0%"
-    if not np.isfinite(low):
-        return "a change that one seed cannot bear out", change
-    evidence = f"{change}, {span(-high, -low, 1, signed=True, unit='%')}"
-    if low > 0:
-        return "lower", evidence
-    return ("higher" if high < 0 else "no difference shown"), evidence
+    change, low, high = (100 * row[f"relative{end}"] for end in ("", "_low", "_high"))
+    told = f"{number(change, 1, signed=True)}\u00a0%"
+    if row["seeds"] < 2:
+        return "a change that one seed cannot bear out", told
+    verdict = {-1: "lower", 0: "no difference shown", 1: "higher"}[int(row["sign"])]
+    return verdict, f"{told}, {span(low, high, 1, signed=True, unit='%')}"
 
 
 def _shuffled(rows: DataFrame) -> str:
@@ -183,6 +159,6 @@ def _shuffled(rows: DataFrame) -> str:
     if not len(control):
         return ""
     changes = ", ".join(
-        f"{_verdict(row)[1]} at {percent(row['fraction'])}" for row in control.to_dict("records")
+        f"{_verdict(row)[1]} at {percent(row['fraction'])}" for _, row in control.iterrows()
     )
     return f"As many pairs with shuffled genes: {changes}."

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from c2lst.data.split import SCHEMES, Scheme
+from c2lst.data.split import HELD_OUT_SCHEMES as SCHEMES
+from c2lst.data.split import Scheme
 from c2lst.errors import InputError
 
 CONTROLS: Mapping[str, str] = {
@@ -27,7 +28,12 @@ C2L-ST compares.
 """
 
 NO_NETWORK = "no-network"
+ADVISED = "advised"
+"""What ``c2lst run`` uses: with pairs, real only or without a network, chosen in training spots."""
+
 BASELINE = "baseline"
+NETWORK_BASELINES = ("resnet-50", "densenet-121")
+"""Networks of the field that may be run as baselines: C2L-ST's and ST-Net's, real only."""
 
 
 def ratio_name(ratio: int) -> str:
@@ -44,7 +50,8 @@ def arm_title(arm: str) -> str:
     if arm.startswith("ratio-"):
         ratio = arm.removeprefix("ratio-")
         return "Real only, same steps" if arm == TWIN else f"Real + {ratio}× synthetic"
-    return {NO_NETWORK: "No network", BASELINE: "Baseline"}.get(arm) or CONTROLS[arm]
+    names = {NO_NETWORK: "No network", ADVISED: "As advised", BASELINE: "Baseline"}
+    return names.get(arm) or CONTROLS[arm]
 
 
 @dataclass(frozen=True)
@@ -64,18 +71,32 @@ class SplitKey:
 
 @dataclass(frozen=True)
 class Arm:
-    """What a predictor is trained on.
+    """What is learnt on a split.
 
     Parameters
     ----------
     name
-        ``ratio-<r>``, ``no-network``, or a control of :data:`CONTROLS`.
+        ``ratio-<r>``, ``no-network``, ``advised``, ``baseline-<network>``, or a control of
+        :data:`CONTROLS`.
     ratio
         Synthetic pairs, or those of the control, for each real one.
+    network
+        What is trained on them; empty where nothing is.
     """
 
     name: str
     ratio: int
+    network: str = ""
+
+    @property
+    def title(self) -> str:
+        """Name of its folder, before what tells settings apart."""
+        return "-".join(filter(None, (self.name, self.network)))
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is a baseline that has a cell of its own."""
+        return self.name.startswith(f"{BASELINE}-")
 
 
 @dataclass(frozen=True)
@@ -90,6 +111,9 @@ class Cell:
 class StudySettings:
     """What a study compares.
 
+    The default shows in 48 cells a section what synthetic pairs do to one network: few enough for
+    a day on a small machine. The full grid is a matter of options.
+
     Parameters
     ----------
     fractions
@@ -102,6 +126,15 @@ class StudySettings:
         Names of :data:`CONTROLS`; each has as many pairs as the largest ratio.
     seeds
         Splits are drawn, and everything is trained, with seeds 0 to ``seeds`` - 1.
+    networks
+        What is trained in every arm; None for the network of the settings, empty for none: then
+        the Gaussian process over place and image features is compared with the baselines.
+    baselines
+        Of :data:`NETWORK_BASELINES`, each a cell of its own on every split; the baselines that are
+        no networks are always run.
+    advised
+        Whether what ``c2lst run`` would use is an arm too: the largest ratio, real only, or no
+        network, whichever is advised inside the training spots of each split.
     union
         Whether mini-batches hold real and synthetic pairs in their ratio (C2L-ST trains on the
         union of both), instead of in the predictor's own share at every ratio.
@@ -113,34 +146,44 @@ class StudySettings:
     """
 
     fractions: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5)
-    ratios: tuple[int, ...] = tuple(range(11))
-    schemes: tuple[Scheme, ...] = SCHEMES
-    controls: tuple[str, ...] = tuple(CONTROLS)
-    seeds: int = 5
+    ratios: tuple[int, ...] = (0, 5)
+    schemes: tuple[Scheme, ...] = ("random",)
+    controls: tuple[str, ...] = ("shuffled",)
+    seeds: int = 3
+    networks: tuple[str, ...] | None = None
+    baselines: tuple[str, ...] = ()
+    advised: bool = False
     union: bool = False
 
     def __post_init__(self) -> None:
+        if self.networks == ():  # nothing learns from pairs
+            object.__setattr__(self, "ratios", (0,))
+            object.__setattr__(self, "controls", ())
         for name, fits, expected in (
             ("fractions", lambda f: 0 < f < 1, "shares between 0 and 1"),
             ("ratios", lambda r: r >= 0, "whole numbers from 0"),
             ("schemes", lambda s: s in SCHEMES, ", ".join(SCHEMES)),
             ("controls", lambda c: c in CONTROLS, f"all, none, or of {', '.join(CONTROLS)}"),
+            ("baselines", lambda b: b in NETWORK_BASELINES, ", ".join(NETWORK_BASELINES)),
         ):
             values = getattr(self, name)
             if wrong := [value for value in values if not fits(value)]:
                 raise InputError("study", name, found=wrong[0], expected=expected)
-            if not values and name != "controls":
+            if not values and name not in ("controls", "baselines"):
                 raise InputError("study", f"{name}: there is none", expected=expected)
         if self.seeds < 1:
             raise InputError("study", "seeds", found=self.seeds, expected="at least 1")
 
-        def once(name: str, values: Sequence[Any]) -> None:
+        def once(name: str, values: Iterable[Any]) -> None:
             object.__setattr__(self, name, tuple(values))
 
         once("fractions", sorted(set(self.fractions)))
         once("ratios", sorted({0, *self.ratios}))
         once("schemes", [s for s in SCHEMES if s in self.schemes])
         once("controls", [c for c in CONTROLS if c in self.controls])
+        once("baselines", [b for b in NETWORK_BASELINES if b in self.baselines])
+        if self.networks is not None:
+            once("networks", dict.fromkeys(self.networks))
         if self.controls and not self.largest:
             raise InputError(
                 "study",
@@ -160,8 +203,11 @@ class StudySettings:
         chosen: dict[str, Any] = {}
         if preset == "paper":
             controls = ("same-epochs", "shuffled", "synthetic-only")
-            chosen = {"schemes": ("random",), "controls": controls, "union": True}
-        return cls(**chosen | {k: v for k, v in given.items() if v is not None})
+            chosen = {"ratios": tuple(range(11)), "controls": controls, "seeds": 5, "union": True}
+        chosen |= {k: v for k, v in given.items() if v is not None}
+        if not max(chosen.get("ratios", (1,))) and given.get("controls") is None:
+            chosen["controls"] = ()
+        return cls(**chosen)
 
     @property
     def largest(self) -> int:
@@ -170,18 +216,50 @@ class StudySettings:
 
     def arms(self) -> list[Arm]:
         """Return what is learnt on every split, the baselines' companion first."""
-        return [
-            Arm(NO_NETWORK, 0),
+        trained = [
             *(Arm(ratio_name(ratio), ratio) for ratio in self.ratios),
             *(Arm(name, 0 if name == "same-epochs" else self.largest) for name in self.controls),
+            *([Arm(ADVISED, self.largest)] if self.advised else []),
+        ]
+        return [
+            Arm(NO_NETWORK, 0),
+            *(replace(arm, network=network) for network in self.networks or () for arm in trained),
+            *(Arm(f"{BASELINE}-{name}", 0) for name in self.baselines),
         ]
 
     def splits(self, sections: Sequence[str]) -> list[SplitKey]:
-        """Return every split of every section."""
-        seeds = range(self.seeds)
-        every = itertools.product(sections, self.schemes, self.fractions, seeds)
-        return [SplitKey(*key) for key in every]
+        """Return every split of every section; a seed is finished before the next."""
+        every = itertools.product(range(self.seeds), sections, self.schemes, self.fractions)
+        return [SplitKey(section, scheme, share, seed) for seed, section, scheme, share in every]
 
-    def cells(self, split: SplitKey) -> list[Cell]:
-        """Return the cells of a split."""
-        return [Cell(split, arm) for arm in self.arms()]
+    def cells(self, split: SplitKey, asked: StudySettings | None = None) -> list[Cell]:
+        """Return the cells of a split; of a larger grid than is ``asked`` for, only those asked."""
+        wanted = {arm.title for arm in (asked or self).arms()}
+        return [Cell(split, arm) for arm in self.arms() if arm.title in wanted]
+
+    def merged(self, other: StudySettings) -> StudySettings:
+        """Return the grid that holds this one and another.
+
+        Raises
+        ------
+        InputError
+            If they mix mini-batches in different ways.
+        """
+        if self.union != other.union:
+            raise InputError(
+                "study",
+                "mini-batches are mixed in another way than in what is done",
+                found="--union" if other.union else "--share",
+                expected="--union" if self.union else "--share",
+                remedy="choose a new folder with -o, or mix them as before",
+            )
+        both: dict[str, Any] = {
+            name: (*(getattr(self, name) or ()), *(getattr(other, name) or ()))
+            for name in ("fractions", "ratios", "schemes", "controls", "networks", "baselines")
+        }
+        return StudySettings(
+            **both,
+            seeds=max(self.seeds, other.seeds),
+            advised=self.advised or other.advised,
+            union=self.union,
+        )

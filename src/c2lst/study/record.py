@@ -10,11 +10,14 @@ from typing import Any
 from c2lst import __version__
 from c2lst.errors import InputError
 from c2lst.storage import read_json, write_json
-from c2lst.workflow.rundir import describe_machine, differences
+from c2lst.study.grid import StudySettings
+from c2lst.workflow.rundir import describe_machine
 
-FORMAT = 1
+FORMAT = 2
 STUDY_JSON = "study.json"
-_REQUIRED = ("format", "request", "sections", "failed")
+_REQUIRED = ("format", "request", "sections", "cells", "failed")
+_SHARED = {"sections", "splits"}
+"""What shared work leaves: a folder of just that is a study whose record is yet to be written."""
 
 
 def is_study(folder: Path) -> bool:
@@ -30,12 +33,16 @@ def read_record(folder: Path) -> dict[str, Any]:
     InputError
         If it is missing, damaged or of another format.
     """
-    record = read_json(folder / STUDY_JSON, required=_REQUIRED)
+    record = read_json(folder / STUDY_JSON, required=("format",))
     if record["format"] != FORMAT:
         raise InputError(
-            folder / STUDY_JSON, "unknown format", found=record["format"], expected=FORMAT
+            folder / STUDY_JSON,
+            "unknown format",
+            found=record["format"],
+            expected=FORMAT,
+            remedy="move the file away: the same command takes over what the splits share",
         )
-    return record
+    return read_json(folder / STUDY_JSON, required=_REQUIRED)
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -43,43 +50,42 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     write_json(folder / STUDY_JSON, record)
 
 
-def open_record(folder: Path, request: Mapping[str, Any], command: str) -> dict[str, Any]:
-    """Continue the study of a folder, or begin one.
+def open_record(folder: Path, command: str) -> dict[str, Any]:
+    """Read the record of a folder's study, or begin one; the request is for the caller to fill in.
+
+    A folder that holds ``sections`` and ``splits`` and nothing else is taken over.
 
     Raises
     ------
     InputError
-        If the folder holds a study of another request, or something else.
+        If the folder holds something else.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(folder, "is a file", expected="a folder for the study")
-    record = read_record(folder) if is_study(folder) else {}
-    # Before a section is read there is nothing to be kept: a first mistake costs no new folder.
-    if record.get("sections"):
-        for name, found, expected in differences(record["request"], request):
-            raise InputError(
-                folder,
-                f"holds a study with another {name}",
-                found=found,
-                expected=expected,
-                remedy="choose a new folder with -o, or give the same options to continue",
-            )
+    if is_study(folder):
+        record = read_record(folder)
+        record["commands"] = list(dict.fromkeys([*record["commands"], command]))
         return record
-    if not record and folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and {path.name for path in folder.iterdir()} - _SHARED:
         raise InputError(
             folder,
             "is not empty and holds no study",
             remedy="choose a new folder; nothing in this one was touched",
         )
-    record = {
+    return {
         "format": FORMAT,
         "c2lst": __version__,
-        "command": command,
+        "commands": [command],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe_machine(),
-        "request": dict(request),
+        "request": {},
         "sections": {},
+        "cells": {},
         "failed": {},
     }
-    write_record(folder, record)
-    return record
+
+
+def whole_grid(record: Mapping[str, Any], asked: StudySettings) -> StudySettings:
+    """Return the grid that holds what was asked for before and what is asked for now."""
+    before = record["request"].get("grid")
+    return asked if before is None else StudySettings(**before).merged(asked)

@@ -7,41 +7,64 @@ from typing import TYPE_CHECKING
 
 from c2lst.errors import InputError
 from c2lst.storage import whole_file
-from c2lst.study.cells import GENES, METRICS
-from c2lst.study.comparisons import with_drop
+from c2lst.study.cells import BLOCKS, GENES, MAPS, METRICS
+from c2lst.study.comparisons import compared, with_drop
+from c2lst.study.record import read_record
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-STUDY_TABLE, GENE_TABLE, MEAN_TABLE = "study.parquet", "genes.parquet", "table.csv"
-KEYS = ("section", "scheme", "fraction", "seed", "arm", "method")
+STUDY_TABLE, GENE_TABLE, BLOCK_TABLE = "study.parquet", "genes.parquet", "blocks.parquet"
+MEAN_TABLE, COMPARISON_TABLE = "table.csv", "comparisons.parquet"
+KEYS = ("section", "scheme", "fraction", "seed", "arm", "network", "method")
 _FACTS = ("ratio", "pairs", "steps", "networks", "train_spots")
 """Numbers that say what a cell is: they need no interval."""
 
 
 def collect(root: Path) -> bool:
-    """Write the tables of the cells that are done; say whether there is any.
+    """Write the tables of the study's cells that are done; say whether there is any.
 
-    ``study.parquet`` has a row for each section, scheme, fraction, seed, arm and method: every
-    metric of :func:`c2lst.evaluation.expression.evaluate` with ``ratio``, ``pairs``, ``steps`` of
-    each network, ``networks``, ``train_spots`` and hashes; ``genes.parquet`` the same gene by
-    gene; ``table.csv`` the means over seeds with 95 % intervals.
+    ``study.parquet`` has a row for each section, scheme, fraction, seed, arm, network and method:
+    every metric of :func:`c2lst.evaluation.expression.evaluate` with ``ratio``, ``pairs``,
+    ``steps`` of each network, ``networks``, ``train_spots`` and hashes; ``genes.parquet`` the same
+    gene by gene; ``blocks.parquet`` errors by spatial block; ``comparisons.parquet`` paired
+    differences (:func:`~c2lst.study.comparisons.compared`); ``table.csv`` the means over seeds with
+    95 % intervals.
     """
     import pandas as pd
 
-    cells = root.glob("splits/*/*/cells/*")
-    done = sorted(cell for cell in cells if not cell.name.startswith("."))
+    done = finished_cells(root)
     if not done:
         return False
-    for name, part in ((STUDY_TABLE, METRICS), (GENE_TABLE, GENES)):
+    for name, part in ((STUDY_TABLE, METRICS), (GENE_TABLE, GENES), (BLOCK_TABLE, BLOCKS)):
         table = pd.concat([pd.read_parquet(cell / part) for cell in done], ignore_index=True)
         if name == STUDY_TABLE:
             table = with_drop(table)
         with whole_file(root / name) as partial:
             table.to_parquet(partial, index=False)
+    with whole_file(root / COMPARISON_TABLE) as partial:
+        compared(read_table(root, BLOCK_TABLE)).to_parquet(partial, index=False)
     with whole_file(root / MEAN_TABLE) as partial:
         means(read_table(root)).to_csv(partial, index=False, float_format="%.6g")
     return True
+
+
+def finished_cells(root: Path) -> list[Path]:
+    """Return the folders of the cells that the record names and that are done.
+
+    Cells of other settings, which may lie beside them, are not among them.
+    """
+    named = read_record(root)["cells"]
+    cells = [root / "splits" / split / "cells" / c for split, cells in named.items() for c in cells]
+    return [cell for cell in cells if (cell / METRICS).is_file()]
+
+
+def read_maps(root: Path) -> DataFrame:
+    """Read the maps that cells kept: of a few genes, of one seed a split; empty without any."""
+    import pandas as pd
+
+    kept = [cell for cell in finished_cells(root) if (cell / MAPS).is_file()]
+    return pd.concat([pd.read_parquet(c / MAPS) for c in kept]) if kept else pd.DataFrame()
 
 
 def read_table(root: Path, name: str = STUDY_TABLE) -> DataFrame:
@@ -63,13 +86,14 @@ def read_means(root: Path) -> DataFrame:
     """Read ``table.csv``."""
     import pandas as pd
 
-    return pd.read_csv(root / MEAN_TABLE)
+    # Where there is no network its name is empty, not missing.
+    return pd.read_csv(root / MEAN_TABLE, keep_default_na=True).fillna({"network": ""})
 
 
 def means(table: DataFrame) -> DataFrame:
     """Average over seeds, with 95 % intervals over them (:func:`combine`).
 
-    A row per section, scheme, fraction, arm and method.
+    A row per section, scheme, fraction, arm, network and method.
     """
     from c2lst.evaluation.expression import combine
 

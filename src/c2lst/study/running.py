@@ -13,8 +13,10 @@ from c2lst.errors import InputError
 from c2lst.progress import logger, progress_bar
 from c2lst.study.cells import carry_out
 from c2lst.study.grid import Cell, SplitKey, StudySettings
-from c2lst.study.record import open_record, write_record
-from c2lst.study.shared import Study, prepare
+from c2lst.study.pace import Pace
+from c2lst.study.record import open_record, whole_grid, write_record
+from c2lst.study.sections import read_sections
+from c2lst.study.shared import Study, check_shared, prepare
 from c2lst.study.workers import Failure, work_off
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class Outcome:
     root
         Its folder.
     cells
-        How many cells it has.
+        How many cells were asked for.
     failed
         Cell to why it failed; giving the same command again tries these once more.
     """
@@ -59,8 +61,10 @@ def run_study(
     sources
         Sections, in any layout that :func:`c2lst.data.readers.read` knows.
     output
-        Folder of the study. One that holds an unfinished study of the same request is continued,
-        and ends with the same numbers.
+        Folder of the study. A study that is there grows by what is asked for and not done yet,
+        whatever was asked for before. What its splits share is kept as long as the settings that
+        shaped it stay the same; with other settings of the predictor, cells are done again, and
+        those of before are set aside.
     settings
         How each part is trained; its fraction, scheme and seed are those of the grid.
     grid
@@ -76,79 +80,110 @@ def run_study(
     Raises
     ------
     InputError
-        If an input cannot be used, or the folder holds something else.
+        If an input cannot be used, or the folder holds something else, or work that other
+        settings shaped.
     """
-    from c2lst.central.hub import model_folder
     from c2lst.study.page import write_study_page
 
     if not sources:
         raise InputError("study", "no section is given", expected="one or more")
     if jobs < 1:
         raise InputError("study", "jobs", found=jobs, expected="at least 1")
-    folder = None if central is None else model_folder(central, "a central model").absolute()
     paths = list(dict.fromkeys(Path(source).expanduser().absolute() for source in sources))
-    root = Path(output)
-    request = {
-        "sections": [str(path) for path in paths],
-        "central": None if folder is None else str(folder),
-        "grid": dataclasses.asdict(grid),
-        "settings": dataclasses.asdict(settings),
-    }
-    record = open_record(root, request, command)
-    if folder is None:
-        logger.info("no central model is given: each split pretrains one outside its test spots")
-    study = Study(root.absolute(), grid, settings, folder)
-    splits = grid.splits(_read_sections(study, paths, record))
+    asked = _with_networks(grid, settings)
+    record = open_record(Path(output), command)
+    study = _open(Path(output).absolute(), record, asked, settings, central)
+    check_shared(study)
+    names = read_sections(study, paths, record)
+    splits = asked.splits(names)
+    _note_request(study, record, paths)
     failed = _work(study, splits, jobs)
-    record["failed"] = {_name(cell): failure.message for cell, failure in failed.items()}
-    record["tracebacks"] = {_name(c): f.details for c, f in failed.items() if f.details}
-    write_record(root, record)
-    cells = [cell for key in splits for cell in grid.cells(key)]
-    if any(_is_done(study, cell) for cell in cells):
-        write_study_page(root)
-    return Outcome(root, len(cells), record["failed"])
+    cells = [cell for key in splits for cell in study.cells(key)]
+    _note_failures(study, record, cells, failed)
+    if any(study.is_done(cell) for cell in cells):
+        write_study_page(study.root)
+    return Outcome(Path(output), len(cells), {_name(c): f.message for c, f in failed.items()})
 
 
-def _read_sections(study: Study, paths: list[Path], record: dict[str, Any]) -> list[str]:
-    """Read each section once, and return their names."""
-    from c2lst.data.readers import read
+def _with_networks(grid: StudySettings, settings: RunSettings) -> StudySettings:
+    """Fill in the network of the settings where none is named; refuse an unknown one early."""
+    from c2lst.prediction.networks import ARCHITECTURES
+    from c2lst.prediction.options import FROZEN
+    from c2lst.prediction.predictor import NO_NETWORK
 
-    size = _size(study)
-    with progress_bar("read", len(paths)) as bar:
-        for path in paths:
-            if str(path) not in record["sections"]:
-                section = read(path, patch_um=study.settings.patch_um, size=size)
-                if section.name in record["sections"].values():
-                    raise InputError(
-                        path,
-                        "a section of this name is given twice",
-                        found=section.name,
-                        remedy="give each section once; rename one of two that are not the same",
-                    )
-                section.save(study.section_folder(section.name))
-                record["sections"][str(path)] = section.name
-                write_record(study.root, record)
-            bar.advance(note=record["sections"][str(path)])
-    return [record["sections"][str(path)] for path in paths]
+    known = [*ARCHITECTURES, FROZEN]
+    if grid.networks is None:
+        own = settings.prediction.network
+        grid = dataclasses.replace(grid, networks=() if own == NO_NETWORK else (own,))
+    for name in grid.networks or ():
+        if name not in known:
+            raise InputError("study", "networks", found=name, expected=", ".join(known))
+    return grid
 
 
-def _size(study: Study) -> int:
+def _open(
+    root: Path,
+    record: dict[str, Any],
+    asked: StudySettings,
+    settings: RunSettings,
+    central: str | Path | None,
+) -> Study:
     from c2lst.central import CentralModel
+    from c2lst.central.hub import model_folder
 
-    if study.central is None:
-        return study.settings.central.shape.size
-    return CentralModel.load(study.central).size
+    folder = content = None
+    if central is None:
+        logger.info("no central model is given: each split pretrains one outside its test spots")
+    else:
+        folder = model_folder(central, "a central model").absolute()
+        content = CentralModel.load(folder).hash
+    return Study(root, whole_grid(record, asked), asked, settings, folder, content)
+
+
+def _note_request(study: Study, record: dict[str, Any], paths: Sequence[Path]) -> None:
+    """Write down what is asked for in all, and which cells that makes with these settings."""
+    before = record["request"].get("sections", [])
+    record["request"] = {
+        "sections": list(dict.fromkeys([*before, *map(str, paths)])),
+        "central": None if study.central is None else study.central.name,
+        "central_hash": study.central_hash,
+        "grid": dataclasses.asdict(study.grid),
+        "settings": dataclasses.asdict(study.settings),
+    }
+    keys = study.grid.splits(list(record["sections"].values()))
+    folders = {key: [study.cell_folder(c) for c in study.grid.cells(key)] for key in keys}
+    record["cells"] = {f"{k.section}/{k.name}": [f.name for f in folders[k]] for k in keys}
+    shown = {folder for of_split in folders.values() for folder in of_split}
+    aside = [c for c in study.root.glob("splits/*/*/cells/[!.]*") if c not in shown]
+    if aside:
+        logger.info("%d cells of other settings are kept, and stand in no table", len(aside))
+    write_record(study.root, record)
+
+
+def _note_failures(
+    study: Study, record: dict[str, Any], cells: Sequence[Cell], failed: dict[Cell, Failure]
+) -> None:
+    """Write down what failed now; what failed before and was not tried stays as it was."""
+    tried = {_name(cell) for cell in cells}
+    for name in ("failed", "tracebacks"):
+        record[name] = {k: v for k, v in record.get(name, {}).items() if k not in tried}
+    record["failed"] |= {_name(cell): failure.message for cell, failure in failed.items()}
+    record["tracebacks"] |= {_name(c): f.details for c, f in failed.items() if f.details}
+    write_record(study.root, record)
 
 
 def _work(study: Study, splits: list[SplitKey], jobs: int) -> dict[Cell, Failure]:
     """Do what is not done; return what failed."""
-    todo = {key: [c for c in study.grid.cells(key) if not _is_done(study, c)] for key in splits}
+    todo = {key: [c for c in study.cells(key) if not study.is_done(c)] for key in splits}
     todo = {key: cells for key, cells in todo.items() if cells}
     count = sum(map(len, todo.values()))
-    total = len(splits) * len(study.grid.arms())
+    total = sum(len(study.cells(key)) for key in splits)
     logger.info("%d splits, %d cells, of which %d are done", len(splits), total, total - count)
-    tasks: list[SplitKey | Cell] = list(todo)
+    waiting: dict[SplitKey | Cell, None] = dict.fromkeys(todo)
+    waiting |= dict.fromkeys(cell for cells in todo.values() for cell in cells)
+    pace = Pace(study, jobs)
     failed: dict[Cell, Failure] = {}
+    tasks: list[SplitKey | Cell] = list(todo)
 
     def next_tasks(task: SplitKey | Cell, failure: Failure | None) -> list[SplitKey | Cell]:
         return list(todo[task]) if isinstance(task, SplitKey) and failure is None else []
@@ -156,13 +191,17 @@ def _work(study: Study, splits: list[SplitKey], jobs: int) -> dict[Cell, Failure
     with progress_bar("study", total, completed=total - count) as bar:
         for task, failure in work_off(tasks, partial(do, study), next_tasks, jobs):
             cells = [task] if isinstance(task, Cell) else todo[task]
+            waiting.pop(task)
             if failure is not None:
                 failed |= dict.fromkeys(cells, failure)
+                waiting = {other: None for other in waiting if other not in failed}
                 logger.warning("%s failed: %s", _label(task), failure.message)
             if isinstance(task, Cell) or failure is not None:
-                bar.advance(len(cells), note=cells[0].arm.name)
+                bar.advance(len(cells), note=cells[0].arm.title)
+            pace.note(task)
+            pace.tell(list(waiting))
     for key in splits:
-        if all(_is_done(study, cell) for cell in study.grid.cells(key)):
+        if all(study.is_done(cell) for cell in study.cells(key)):
             shutil.rmtree(study.split_folder(key) / ".work", ignore_errors=True)
     return failed
 
@@ -175,12 +214,8 @@ def do(study: Study, task: SplitKey | Cell) -> None:
         carry_out(study, task)
 
 
-def _is_done(study: Study, cell: Cell) -> bool:
-    return study.cell_folder(cell).is_dir()
-
-
 def _name(cell: Cell) -> str:
-    return f"{cell.split.section}/{cell.split.name}/{cell.arm.name}"
+    return f"{cell.split.section}/{cell.split.name}/{cell.arm.title}"
 
 
 def _label(task: SplitKey | Cell) -> str:

@@ -1,0 +1,79 @@
+"""The sections of a study: each is read once, and stays what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from c2lst.errors import InputError
+from c2lst.progress import progress_bar
+from c2lst.study.record import write_record
+
+if TYPE_CHECKING:
+    from c2lst.data.section import Section
+    from c2lst.study.shared import Study
+
+
+def read_sections(study: Study, paths: Sequence[Path], record: dict[str, Any]) -> list[str]:
+    """Read each section that is not read yet, and return the names of all.
+
+    Raises
+    ------
+    InputError
+        If a section cannot be read, or the study has another one of its name.
+    """
+    with progress_bar("read", len(paths)) as bar:
+        for path in paths:
+            name = record["sections"].get(str(path))
+            if name is None:
+                name = _read(study, path, record)
+                record["sections"][str(path)] = name
+                write_record(study.root, record)
+            bar.advance(note=name)
+    return [record["sections"][str(path)] for path in paths]
+
+
+def _read(study: Study, path: Path, record: dict[str, Any]) -> str:
+    from c2lst.data.readers import read
+    from c2lst.data.section import Section
+
+    size = _size(study)
+    section = read(path, patch_um=study.settings.patch_um, size=size)
+    if section.name in record["sections"].values():
+        raise InputError(
+            path,
+            "a section of this name is given twice",
+            found=section.name,
+            remedy="give each section once; rename one of two that are not the same",
+        )
+    folder = study.section_folder(section.name)
+    if folder.is_dir():
+        _check_same(path, section, Section.load(folder))
+    else:
+        section.save(folder)
+    return section.name
+
+
+def _check_same(path: Path, section: Section, kept: Section) -> None:
+    """Make sure that a section of shared work that is taken over is the one that is given."""
+    for what, found, expected in (
+        ("counts", section.content_hash[:12], kept.content_hash[:12]),
+        ("patches", section.patches.size, kept.patches.size),
+    ):
+        if found != expected:
+            raise InputError(
+                path,
+                f"is not the section {section.name!r} of the study: other {what}",
+                found=found,
+                expected=expected,
+                remedy="choose a new folder with -o, or give the same section",
+            )
+
+
+def _size(study: Study) -> int:
+    from c2lst.central import CentralModel
+
+    if study.central is None:
+        return study.settings.central.shape.size
+    return CentralModel.load(study.central).size

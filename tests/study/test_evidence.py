@@ -1,0 +1,88 @@
+"""The evidence page of the benchmarks, from fake numbers: its words follow them."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from toy_study import write_fake_study
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def evidence(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield importlib.import_module
+    for name in ("evidence", "evidence_page", "evidence_words"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def page(evidence, tmp_path, monkeypatch):
+    """Write the page of a fake study; return its text and its folder."""
+    writer = evidence("evidence_page")
+    monkeypatch.setattr(writer, "_made", lambda *arguments: iter(()))
+
+    def write(**grid):
+        study = write_fake_study(tmp_path / "study", **grid)
+        path = writer.write_evidence(study, tmp_path / "docs", "python evidence.py", None)
+        return path.read_text(encoding="utf-8"), path.parent
+
+    return write
+
+
+def test_the_page_says_what_the_numbers_say(page):
+    text, docs = page()
+    assert "c2lst + resnet-tiny: real + 5× synthetic: best in 4, tied in 0, behind in 0" in text
+    assert "real + 5× synthetic, against real only, same steps: error lower in 4" in text
+    assert "In no place does a baseline err less" in text
+    for word in text.split("](")[1:]:
+        name = word.split(")")[0]
+        assert name == "metrics.md" or (docs / name).is_file()
+
+
+def test_a_study_that_is_not_whole_says_so(page, evidence, monkeypatch):
+    writer = evidence("evidence_page")
+    whole = writer.finished_cells
+    monkeypatch.setattr(writer, "finished_cells", lambda study: whole(study)[1:])
+    assert "1 cells of the grid are not done" in page(sections=("A",))[0]
+
+
+def test_without_networks_nothing_is_said_of_synthetic_pairs(page):
+    text, _ = page(sections=("A",), networks=())
+    assert "What synthetic pairs add" not in text and "Error by ratio" not in text
+
+
+def test_the_command_names_no_folder_of_this_machine(evidence):
+    script = evidence("evidence")
+    words = ["-o", "/tmp/x", "--central", "/tmp/m", "--sections", "/data/C2", "--seeds", "5"]
+    command = script.repeatable(script.parser().parse_args(words))
+    assert "/tmp" not in command and "/data" not in command
+    assert "--sections C2" in command and "--seeds 5" in command
+    assert "--ratios" not in command
+
+
+def test_parts_are_grids_that_fit_together(evidence, tmp_path):
+    script = evidence("evidence")
+    words = ["-o", str(tmp_path), "--central", "m", "--sections", str(tmp_path)]
+    words += ["--networks", "resnet-tiny"]
+    first, second = script.full(script.parser().parse_args(words)).grids
+    both = first.merged(second)
+    assert first.networks == () and len(first.arms()) == 1
+    assert both.fractions == (0.05, 0.1, 0.25, 0.5) and both.advised and both.largest == 3
+
+
+def test_the_smoke_run_leaves_a_page_with_every_part(evidence, tmp_path):
+    evidence("evidence").main(["-o", str(tmp_path), "--smoke"])
+    text = (tmp_path / "docs" / "evidence.md").read_text(encoding="utf-8")
+    for part in (
+        "Against the baselines",
+        "Error by ratio",
+        "noise floor",
+        "## Maps",
+        "8 of 8 done",
+    ):
+        assert part in text
+    assert str(tmp_path) not in text
