@@ -1,11 +1,12 @@
 # make demo: set-up, then the main job on simulated tissue; make test: set-up, then the tests, with
-# one thread for each worker: more of them than cores wait for one another.
+# one thread for each worker: more of them than cores wait for one another. make docs: the site.
+# make evidence CENTRAL=MODEL: hours; C2LST_DATA names the folder of the real sections.
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs evidence clean
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +32,9 @@ docs: $(VENV)/ready
 	UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" UV_LINK_MODE=copy $(BIN)/uv pip install --quiet \
 		--python $(BIN)/python -e '.[docs,explorer]' -c constraints.txt
 	$(BIN)/python -m sphinx -W --keep-going docs site
+
+evidence: $(VENV)/ready
+	$(BIN)/python benchmarks/evidence.py -o evidence --central $(CENTRAL) --docs docs
 
 clean:
 	rm -rf $(VENV) demo site

@@ -9,8 +9,10 @@ import typer
 
 from c2lst.cli import (
     adaptation,
+    benchmark,
     central,
     collections,
+    explore,
     export,
     fetch,
     generator,
@@ -19,6 +21,7 @@ from c2lst.cli import (
     run,
     section,
     study,
+    superres,
     sweep,
     synthesis,
 )
@@ -49,16 +52,21 @@ for command in (
     synthesis.synthesize,
     sweep.sweep,
     sweep.drop_genes,
+    explore.explore,
     prediction.train,
     prediction.predict,
     prediction.evaluate,
     generator.evaluate_generator,
     study.study,
+    benchmark.benchmark,
     export.export,
     run.report,
     run.doctor,
 ):
     app.command(cls=study.SpacedLists if command is study.study else None)(command)
+
+
+app.add_typer(superres.app)
 
 
 @app.callback()

@@ -1,0 +1,258 @@
+"""Commands of super-resolution: superres build, train, predict, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from c2lst.cli import options as opt
+from c2lst.cli.terminal import tell
+from c2lst.errors import InputError
+
+if TYPE_CHECKING:
+    from c2lst.superres.lowres import LowRes
+    from c2lst.superres.maps import SuperresMaps
+    from c2lst.superres.model import SuperresModel
+
+app = typer.Typer(
+    name="superres",
+    help="Super-resolve maps of spots under guidance of the image (Diff-ST).",
+    no_args_is_help=True,
+)
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of the model.")]
+Samples = Annotated[int, typer.Option(help="Maps drawn for mean and deviation.")]
+Solver = Annotated[Literal["ancestral", "dpm++"], typer.Option(help="How a map is drawn.")]
+Steps = Annotated[int, typer.Option(help="Network evaluations a map.")]
+Consistent = Annotated[
+    bool, typer.Option("--consistent/--free", help="Make bins sum to their spot's counts.")
+]
+
+
+@app.command()
+def build(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Folders, or the word simulated.")
+    ],
+    output: opt.Output,
+    format: Annotated[
+        Literal["auto", "simulated", "xenium", "visium-hd", "legacy", "published"],
+        typer.Option(help="What the sources are; recognised by default."),
+    ] = "auto",
+    patient: Annotated[
+        list[str] | None, typer.Option(help="Patient of each source, in order.")
+    ] = None,
+    genes: opt.GeneList = None,
+    n_genes: Annotated[int, typer.Option(help="Genes with most counts, without --genes.")] = 25,
+    bin_um: Annotated[float, typer.Option(help="Side of a bin.")] = 10.0,
+    spot_um: Annotated[float, typer.Option(help="Side of a spot's square.")] = 100.0,
+    sampling: Annotated[
+        Literal["squares", "discs"], typer.Option(help="What a spot counts.")
+    ] = "squares",
+    factor: Annotated[int, typer.Option(help="Legacy: spots along a pooled square.")] = 2,
+    image: opt.Image = None,
+    image_um: Annotated[float | None, typer.Option(help="µm per px of the image kept.")] = None,
+    mpp: opt.Mpp = None,
+    patients: Annotated[int, typer.Option(help="Simulated: number of patients.")] = 8,
+    depth: Annotated[float, typer.Option(help="Simulated: mean counts in 10 µm.")] = 0.5,
+    side_um: Annotated[float, typer.Option(help="Simulated: side of a section.")] = 2400.0,
+    seed: Annotated[int, typer.Option(help="Simulated: another seed, other patients.")] = 0,
+    uninformative_image: Annotated[
+        bool, typer.Option(help="Simulated: show another tissue, a control.")
+    ] = False,
+) -> None:
+    """Build maps of small bins with their image."""
+    from c2lst.superres import build as builders
+    from c2lst.superres.maps import joined
+
+    if patient is not None and len(patient) != len(sources):
+        raise InputError("--patient", "number", found=len(patient), expected=len(sources))
+    panel, parts = opt.read_genes(genes), []
+    for number, source in enumerate(sources):
+        kind = builders.recognise(source) if format == "auto" else format
+        whose = None if patient is None else patient[number]
+        common: dict[str, Any] = {
+            "patient": whose,
+            "genes": panel,
+            "number": n_genes,
+            "image_um": image_um,
+            "image": image,
+        }
+        if kind == "simulated":
+            from c2lst.superres.build.simulated import Simulation
+            from c2lst.superres.build.simulated import build as simulate
+
+            simulation = Simulation(
+                patients, n_genes, side_um, bin_um, spot_um, image_um or bin_um / 2, depth, seed,
+                uninformative_image,
+            )  # fmt: skip
+            part = simulate(simulation)
+        elif kind == "legacy":
+            from c2lst.superres.build import legacy
+
+            part = legacy.build(Path(source), factor=factor, mpp=mpp, **common)
+        elif kind == "published":
+            from c2lst.superres.build import published
+
+            part = published.build(Path(source))
+        else:
+            from c2lst.superres.build import visium_hd, xenium
+
+            reader = xenium if kind == "xenium" else visium_hd
+            part = reader.build(
+                Path(source), bin_um=bin_um, spot_um=spot_um, sampling=sampling, **common
+            )
+        # Those that follow have the genes of the first.
+        panel = panel or part.genes
+        parts.append(part)
+    maps = joined(parts)
+    maps.save(output)
+    tell(
+        f"{len(maps.samples)} areas of {len(maps.patients)} patients, {len(maps.genes)} genes, "
+        f"bins of {maps.bin_um:g} µm, spots of {maps.lr_um:g} µm → {output}"
+    )
+
+
+@app.command()
+def train(
+    maps: Annotated[Path, typer.Argument(metavar="MAPS", help="Folder of the maps.")],
+    output: opt.Output,
+    preset: Annotated[
+        Literal["tiny", "paper"], typer.Option(help="Size and length of everything.")
+    ] = "tiny",
+    ablate: Annotated[
+        list[str] | None, typer.Option(help="Component to leave out; may be repeated.")
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None, typer.Option(help="Patient to keep for evaluation; may be repeated.")
+    ] = None,
+    scale: Annotated[int | None, typer.Option(help="Bins along a spot, 5 or 10.")] = None,
+    normalisation: Annotated[
+        Literal["log1p", "paper"] | None, typer.Option(help="How counts are scaled.")
+    ] = None,
+    graph: Annotated[
+        Literal["correlation", "intensity_ratio"] | None, typer.Option(help="Co-expression graph.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of every level.")] = None,
+    lr_size: Annotated[int | None, typer.Option(help="Spots along a window.")] = None,
+    image_px: Annotated[int | None, typer.Option(help="Image px along a bin.")] = None,
+    crop_px: Annotated[int | None, typer.Option(help="Side of a cell crop in px.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Windows an update.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of AdamW.")] = None,
+    precision: Annotated[
+        Literal["fp32", "bf16"] | None, typer.Option(help="Of the forward pass.")
+    ] = None,
+    regression: Annotated[bool, typer.Option(help="Train the plain U-Net baseline, too.")] = True,
+    seed: opt.Seed = None,
+) -> None:
+    """Train a model; the same command goes on after an interruption."""
+    from c2lst.superres.maps import SuperresMaps
+    from c2lst.superres.model import MODEL_JSON, SuperresModel
+    from c2lst.superres.presets import load_settings
+
+    opt.refuse_finished(output, MODEL_JSON)
+    settings = load_settings(
+        preset, ablate=ablate, scale=scale, normalisation=normalisation, graph=graph, width=width,
+        lr_size=lr_size, image_px=image_px, crop_px=crop_px, steps=steps, batch_size=batch_size,
+        learning_rate=learning_rate, precision=precision, seed=seed, with_regression=regression,
+    )  # fmt: skip
+    model = SuperresModel.train(
+        SuperresMaps.load(maps), settings, held_out=hold_out or (), directory=opt.scratch(output)
+    )
+    model.save(output)
+    opt.clear_scratch(output)
+    tell(f"model of {len(model.genes)} genes, bins of {model.bin_um:g} µm → {output}")
+
+
+@app.command()
+def predict(
+    model: Model,
+    section: Annotated[
+        Path, typer.Argument(metavar="SECTION", help="Folder of a section, or of maps.")
+    ],
+    output: opt.Output,
+    name: Annotated[
+        str | None,
+        typer.Option("--section", help="Which section or area, where there are several."),
+    ] = None,
+    scale: Annotated[int | None, typer.Option(help="Bins along a spot, 5 or 10.")] = None,
+    samples: Samples = 8,
+    solver: Solver = "ancestral",
+    steps: Steps = 20,
+    consistent: Consistent = True,
+    batch_size: Annotated[int, typer.Option(help="Tiles at a time.")] = 16,
+    seed: Annotated[int, typer.Option(help="Another seed, other maps.")] = 0,
+) -> None:
+    """Predict the bins of a section (AnnData), with their standard deviation."""
+    from c2lst.storage import whole_file
+    from c2lst.superres.model import SuperresModel
+
+    trained = SuperresModel.load(model)
+    found = trained.predict(
+        _low(trained, section, name), samples=samples, scale=scale, solver=solver, steps=steps,
+        seed=seed, consistent=consistent, batch_size=batch_size,
+    )  # fmt: skip
+    table = found.to_anndata()
+    with whole_file(output) as partial:
+        table.write_h5ad(partial)
+    tell(f"{table.n_obs:,} bins of {found.bin_um:g} µm, {table.n_vars} genes → {output}")
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    maps: Annotated[Path, typer.Argument(metavar="MAPS", help="Folder of the maps.")],
+    output: opt.Output,
+    samples: Samples = 8,
+    solver: Solver = "ancestral",
+    steps: Steps = 20,
+    consistent: Consistent = True,
+    seen: Annotated[
+        bool, typer.Option("--seen", help="Patients of the training, too: no evidence.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Another seed, other maps.")] = 0,
+) -> None:
+    """Compare a model with the baselines on patients that it has not seen."""
+    from c2lst.cli.superres_scores import show_scores
+    from c2lst.superres.evaluate import evaluate as score
+    from c2lst.superres.maps import SuperresMaps
+    from c2lst.superres.model import SuperresModel
+
+    table = score(
+        SuperresModel.load(model), SuperresMaps.load(maps), output, samples=samples,
+        solver=solver, steps=steps, seed=seed, seen=seen, consistent=consistent,
+    )  # fmt: skip
+    show_scores(table)
+    tell(f"scores and figures → {output}")
+
+
+def _low(model: SuperresModel, source: Path, name: str | None) -> LowRes:
+    """Read the spots of a section, or of an area of maps."""
+    from c2lst.data.section import Section
+    from c2lst.superres.lowres import LowRes
+    from c2lst.superres.maps import SuperresMaps, is_maps
+
+    if is_maps(source):
+        maps = SuperresMaps.load(source).in_order(model.genes).at_scale(model.settings.scale)
+        return _area(maps, source, name)
+    return LowRes.of_section(
+        Section.load(source, name), model.genes, scale=model.settings.scale, lr_um=model.lr_um,
+        image_px=model.settings.image_px, sampling=model.sampling,
+    )  # fmt: skip
+
+
+def _area(maps: SuperresMaps, source: Path, name: str | None) -> LowRes:
+    from c2lst.superres.lowres import LowRes
+
+    names = [sample.name for sample in maps.samples]
+    if name is None and len(names) == 1:
+        name = names[0]
+    if name not in names:
+        raise InputError(
+            source, "which area?" if name is None else f"there is no area {name!r}",
+            expected=" or ".join(names), remedy="choose one with --section",
+        )  # fmt: skip
+    return LowRes.of_sample(maps, maps.samples[names.index(name)])

@@ -1,0 +1,122 @@
+"""Whole sections by overlapping tiles, whose answers are blended at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from c2lst.diffusion.noise import to_unit_range
+from c2lst.superres.crops import cell_view
+from c2lst.superres.network import Condition
+from c2lst.superres.scaling import ExpressionScale
+from c2lst.superres.settings import SuperresSettings
+from c2lst.superres.windows import Field
+
+OVERLAP = 2
+_LEAST_WEIGHT = 1e-2
+
+
+class Tiles:
+    """Tiles of an area, ``OVERLAP`` spots over one another where there are several.
+
+    A map is kept whole and only a batch of tiles is computed at a time, so that neighbouring
+    tiles agree and memory is bounded by the map and the batch. Tiles without tissue are left out.
+
+    Parameters
+    ----------
+    area
+        The area.
+    scale
+        Of the expression.
+    settings
+        Of the network.
+    batch_size
+        Tiles at a time.
+    device
+        Where tiles are computed.
+    """
+
+    def __init__(
+        self,
+        area: Field,
+        scale: ExpressionScale,
+        settings: SuperresSettings,
+        *,
+        batch_size: int = 16,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.area, self.scale, self.settings = area, scale, settings
+        self.batch_size, self.device = batch_size, device
+        stride = max(1, settings.lr_size - OVERLAP)
+        s, side = settings.scale, settings.hr_size
+        self.places = [
+            (row, column)
+            for row, column in area.places(stride)
+            if area.tissue[row * s : row * s + side, column * s : column * s + side].any()
+        ]
+        self._cells = torch.cat([self._cells_of(batch) for batch in self._batches()])
+        ramp = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5) / (side / 2)
+        weight = np.maximum(np.outer(ramp, ramp), _LEAST_WEIGHT)
+        self._weight = torch.from_numpy(weight.astype(np.float32))
+        self._total = torch.zeros(area.shape)
+        for where in map(self._where, self.places):
+            self._total[where] += self._weight
+
+    def blend(
+        self,
+        compute: Callable[[Tensor, Condition], tuple[Tensor, ...]],
+        values: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Apply ``compute`` to each tile of maps and blend what it gives into maps.
+
+        Parameters
+        ----------
+        compute
+            Maps tiles ``(B, G, S, S)`` and their conditions to one or more tensors of that shape.
+        values
+            ``(G, H, W)``, the whole area.
+
+        Returns
+        -------
+        tuple of Tensor
+            Each ``(G, H, W)``; zero where there is no tile.
+        """
+        sums: list[Tensor] = []
+        for number, batch in enumerate(self._batches()):
+            tiles = torch.stack([values[:, *self._where(place)] for place in batch])
+            found = compute(tiles.to(self.device), self._condition(number, batch))
+            if not sums:
+                sums = [torch.zeros(part.shape[1], *self.area.shape) for part in found]
+            for total, part in zip(sums, found, strict=True):
+                for place, tile in zip(batch, part.float().cpu(), strict=True):
+                    total[:, *self._where(place)] += self._weight * tile
+        if not sums:
+            return (torch.zeros_like(values),)
+        return tuple(total / self._total.clamp(min=1e-12) for total in sums)
+
+    def _where(self, place: tuple[int, int]) -> tuple[slice, slice]:
+        side = self.settings.hr_size
+        top, left = (first * self.settings.scale for first in place)
+        return slice(top, top + side), slice(left, left + side)
+
+    def _batches(self) -> Iterator[list[tuple[int, int]]]:
+        for start in range(0, len(self.places), self.batch_size):
+            yield self.places[start : start + self.batch_size]
+
+    def _images(self, batch: list[tuple[int, int]]) -> Tensor:
+        stacked = np.stack([self.area.window(*place)["image"] for place in batch])
+        return to_unit_range(torch.from_numpy(stacked))
+
+    def _cells_of(self, batch: list[tuple[int, int]]) -> Tensor:
+        return cell_view(self._images(batch), self.settings.crop_px)
+
+    def _condition(self, number: int, batch: list[tuple[int, int]]) -> Condition:
+        spots = np.stack([self.area.window(*place)["spots"] for place in batch])
+        scaled = self.scale.encode_spots(torch.from_numpy(spots))
+        first = number * self.batch_size
+        cells = self._cells[first : first + len(batch)]
+        parts = (scaled, self._images(batch), cells)
+        return Condition(*(part.to(self.device) for part in parts))

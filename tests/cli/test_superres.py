@@ -1,0 +1,98 @@
+"""superres from end to end at the command line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import anndata
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from c2lst.cli.app import app
+from c2lst.errors import InputError
+from c2lst.superres.maps import SuperresMaps
+
+SMALL = ("--steps", "2", "--batch-size", "2", "--width", "16", "--lr-size", "4")
+
+
+def c2lst(*words: object) -> None:
+    CliRunner().invoke(app, ["superres", *map(str, words)], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Maps of three patients, and a model of two of them."""
+    folder = tmp_path_factory.mktemp("superres")
+    c2lst(
+        "build", "simulated", "-o", folder / "maps", "--patients", 3, "--n-genes", 3,
+        "--side-um", 600, "--bin-um", 20, "--image-um", 5,
+    )  # fmt: skip
+    c2lst("train", folder / "maps", "-o", folder / "model", *SMALL, "--hold-out", "P03")
+    return folder
+
+
+def test_a_held_out_area_is_predicted_and_scored(made, tmp_path):
+    few = ("--samples", 2, "--steps", 2)
+    c2lst(
+        "predict",
+        made / "model",
+        made / "maps",
+        "--section",
+        "S03",
+        "-o",
+        tmp_path / "o.h5ad",
+        *few,
+    )
+    table = anndata.read_h5ad(tmp_path / "o.h5ad")
+    assert table.n_vars == 3 and {"sd", "log1p"} <= set(table.layers)
+    assert not (made / ".model.work").exists()
+    c2lst("evaluate", made / "model", made / "maps", "-o", tmp_path / "scores", *few)
+    assert (tmp_path / "scores/scores.csv").is_file()
+
+
+def test_a_section_is_predicted(made, small_section, tmp_path):
+    small_section.save(tmp_path / "section")
+    with pytest.raises(InputError, match="not as far apart"):
+        c2lst("predict", made / "model", tmp_path / "section", "-o", tmp_path / "o.h5ad")
+    # Maps of the section's own pitch and genes: what it takes to predict it.
+    maps = SuperresMaps.load(made / "maps")
+    genes = tuple(small_section.genes[:3].tolist())
+    replace(maps, genes=genes, bin_um=40.0, lr_um=200.0).save(tmp_path / "maps")
+    c2lst("train", tmp_path / "maps", "-o", tmp_path / "model", *SMALL, "--no-regression")
+    c2lst("predict", tmp_path / "model", tmp_path / "section", "-o", tmp_path / "o.h5ad",
+          "--samples", 2, "--steps", 2)  # fmt: skip
+    table = anndata.read_h5ad(tmp_path / "o.h5ad")
+    assert tuple(table.var_names) == genes and np.isfinite(table.X).all()
+    # Bins lie on the tissue of the section, in µm of its image, and hold its spots' counts.
+    low, high = small_section.centres_um.min(axis=0), small_section.centres_um.max(axis=0)
+    assert (table.obsm["spatial"] > low - 101).all() and (table.obsm["spatial"] < high + 101).all()
+    area = 200**2 / (np.pi * 50**2)
+    expected = small_section.counts[:, :3].sum() * area
+    assert table.X.sum() == pytest.approx(expected, rel=0.1)
+
+
+def test_components_are_left_out_by_name(made, tmp_path):
+    c2lst("train", made / "maps", "-o", tmp_path / "m", *SMALL, "--ablate", "no-graph",
+          "--ablate", "lr-only", "--no-regression")  # fmt: skip
+    card = (tmp_path / "m/README.md").read_text()
+    assert "graph_layer" in card and "use_image" in card
+    assert not (tmp_path / "m/regression.safetensors").exists()
+    with pytest.raises(InputError, match="unknown name"):
+        c2lst("train", made / "maps", "-o", tmp_path / "x", "--ablate", "nothing")
+
+
+def test_a_finished_model_is_not_made_again(made):
+    with pytest.raises(InputError, match="complete already"):
+        c2lst("train", made / "maps", "-o", made / "model")
+
+
+def test_which_area_is_asked(made, tmp_path):
+    with pytest.raises(InputError, match="which area"):
+        c2lst("predict", made / "model", made / "maps", "-o", tmp_path / "o.h5ad")
+
+
+def test_legacy_sections_become_maps(small_legacy, tmp_path):
+    c2lst("build", small_legacy, "-o", tmp_path / "maps", "--n-genes", 4, "--patient", "P1")
+    maps = SuperresMaps.load(tmp_path / "maps")
+    assert maps.scale == 2 and maps.patients == ("P1",) and len(maps.genes) == 4

@@ -1,0 +1,175 @@
+"""A model from training to a predicted section."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from c2lst.errors import InputError
+from c2lst.superres.evaluate import OWN, evaluate
+from c2lst.superres.lowres import LowRes
+from c2lst.superres.model import SuperresModel
+from c2lst.superres.pooling import spot_counts
+from c2lst.superres.tiles import Tiles
+from c2lst.superres.training import train_network
+from c2lst.superres.windows import Field, WindowSource
+
+FEW = {"samples": 2, "steps": 3}
+
+
+@pytest.fixture
+def low(maps) -> LowRes:
+    return LowRes.of_sample(maps, maps.samples[2])
+
+
+def test_windows_are_cut_where_their_spots_are(maps, settings):
+    source = WindowSource(maps, settings)
+    batch = source.fetch(np.arange(len(source)))
+    assert batch["bins"].shape[-1] == settings.hr_size == 16
+    # 16 bins hold the first three spots whole.
+    whole = batch["bins"][..., :15, :15].reshape(len(source), 4, 3, 5, 3, 5).sum(dim=(3, 5))
+    assert torch.allclose(whole, batch["spots"][..., :3, :3])
+
+
+def test_an_interrupted_training_ends_like_an_uninterrupted_one(maps, settings, tmp_path, model):
+    def weights(steps, directory):
+        training = replace(settings.training, steps=steps, checkpoint_every=2)
+        network, _ = train_network(
+            maps, model.scale, replace(settings, training=training), directory=directory
+        )
+        return network.state_dict()
+
+    whole = weights(4, None)
+
+    from c2lst.superres import training as module
+
+    class Interrupted(module.SuperresObjective):
+        calls = 0
+
+        def __call__(self, *args):
+            type(self).calls += 1
+            if type(self).calls > 4:  # one of them counts operations
+                raise KeyboardInterrupt
+            return super().__call__(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "SuperresObjective", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            weights(4, tmp_path)
+    assert list(tmp_path.glob("checkpoint-*"))
+    resumed = weights(4, tmp_path)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert int(resumed["seen"]) == 4 * settings.training.batch_size
+
+
+def test_tiles_blend_to_what_they_are_cut_from(maps, settings, model, low):
+    area = Field(low, settings)
+    tiles = Tiles(area, model.scale, settings, batch_size=3)
+    assert len(tiles.places) > 1
+    values = torch.randn(4, *area.shape)
+    (blended,) = tiles.blend(lambda part, _: (part,), values)
+    covered = tiles._total > 0
+    assert covered[torch.from_numpy(area.tissue)].all()
+    assert torch.allclose(blended[:, covered], values[:, covered], atol=1e-5)
+
+
+def test_batches_of_tiles_change_no_result(model, low):
+    few, many = (model.predict(low, samples=1, steps=2, batch_size=size) for size in (2, 50))
+    np.testing.assert_allclose(few.mean, many.mean, rtol=1e-3, atol=1e-4)
+
+
+def test_predictions_have_units_tissue_and_the_counts_of_the_spots(model, low):
+    found = model.predict(low, **FEW)
+    assert found.mean.shape == (4, *low.tissue.shape) and found.bin_um == 20.0
+    assert (found.mean[:, ~low.tissue] == 0).all() or (low.spots.sum() > 0)
+    np.testing.assert_allclose(spot_counts(found.mean, 5), low.spots, rtol=1e-3, atol=1e-3)
+    assert (found.sd >= 0).all() and found.sd.max() > 0
+    free = model.predict(low, consistent=False, **FEW)
+    assert (free.mean[:, ~low.tissue] == 0).all()
+    assert not np.allclose(spot_counts(free.mean, 5), low.spots, rtol=1e-2)
+
+
+@pytest.mark.parametrize("solver", ["ancestral", "dpm++"])
+def test_the_seed_decides_the_map(model, low, solver):
+    draw = lambda seed: model.predict(low, samples=1, steps=3, seed=seed, solver=solver).mean  # noqa: E731
+    np.testing.assert_array_equal(draw(0), draw(0))
+    assert not np.array_equal(draw(0), draw(1))
+
+
+def test_anndata_has_the_grid_in_um_and_the_deviation(model, low):
+    found = model.predict(replace(low, origin_um=(50.0, 70.0)), **FEW)
+    table = found.to_anndata()
+    assert table.n_obs == low.tissue.sum() and list(table.var_names) == list(low.genes)
+    row, column = table.obs["array_row"].to_numpy(), table.obs["array_col"].to_numpy()
+    expected = np.column_stack([50 + (column + 0.5) * 20, 70 + (row + 0.5) * 20])
+    np.testing.assert_allclose(table.obsm["spatial"], expected)
+    np.testing.assert_allclose(table.X[:, 1], found.mean[1, row, column], rtol=1e-6)
+    np.testing.assert_allclose(table.layers["sd"][:, 1], found.sd[1, row, column], rtol=1e-5)
+    assert table.uns["c2lst_superres"]["unit"] == "counts"
+
+
+def test_a_finer_model_gives_coarser_bins(maps, settings):
+    fine = replace(maps, lr_um=200.0)
+    ten = replace(settings, scale=10, lr_size=2, crop_px=8)
+    model = SuperresModel.train(fine, ten)
+    low = LowRes.of_sample(fine, fine.samples[0])
+    half = model.predict(low, samples=1, steps=2, scale=5)
+    assert half.bin_um == 40.0 and half.mean.shape[1] == low.tissue.shape[0] // 2
+    whole = model.predict(low, samples=1, steps=2)
+    np.testing.assert_allclose(half.mean.sum(), whole.mean.sum(), rtol=1e-4)
+    with pytest.raises(InputError, match="not one that this model gives"):
+        model.predict(low, scale=4)
+
+
+def test_papers_scaling_has_no_unit_but_by_the_spots(maps, settings, low):
+    model = SuperresModel.train(maps, replace(settings, normalisation="paper"))
+    assert model.predict(low, consistent=False, **FEW).unit == "relative"
+    with_unit = model.predict(low, **FEW)
+    assert with_unit.unit == "counts"
+    np.testing.assert_allclose(spot_counts(with_unit.mean, 5), low.spots, rtol=1e-3, atol=1e-3)
+
+
+def test_a_saved_model_predicts_the_same(model, low, tmp_path):
+    model.save(tmp_path / "model")
+    again = SuperresModel.load(tmp_path / "model")
+    assert (again.settings, again.genes, again.patients) == (
+        model.settings, model.genes, ("P01", "P02"),
+    )  # fmt: skip
+    np.testing.assert_array_equal(again.predict(low, **FEW).mean, model.predict(low, **FEW).mean)
+    np.testing.assert_array_equal(again.regress(low), model.regress(low))
+    assert "P03" in (tmp_path / "model/README.md").read_text()
+
+
+def test_what_does_not_fit_the_model_is_refused(model, low, maps):
+    for change, message in (
+        ({"genes": low.genes[::-1]}, "genes are not the model's"),
+        ({"scale": 4}, "bins along a spot"),
+        ({"lr_um": 55.0}, "not as wide"),
+        ({"sampling": "discs"}, "what a spot counts"),
+        ({"tissue": np.zeros_like(low.tissue)}, "no tissue"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.predict(replace(low, **change), **FEW)
+    with pytest.raises(InputError, match="1 or more"):
+        model.predict(low, samples=0)
+    with pytest.raises(InputError, match="solver or steps"):
+        model.predict(low, samples=1, steps=1)
+    with pytest.raises(InputError, match="no patient 'P9'"):
+        SuperresModel.train(maps, model.settings, held_out=["P9"])
+
+
+def test_only_patients_that_were_held_out_are_scored(model, maps, tmp_path):
+    table = evaluate(model, maps, tmp_path / "scores", **FEW)
+    assert set(table["patient"]) == {"P03"}
+    own = table.set_index("method").loc[OWN]
+    assert own["spots_error"] == pytest.approx(0, abs=1e-3) and -1 <= own["uncertainty_rank"] <= 1
+    assert {"zero", "nearest", "bicubic", "inverse distance", "U-Net regression"} < set(
+        table["method"]
+    )
+    assert (tmp_path / "scores/S03.png").stat().st_size > 10_000
+    assert (tmp_path / "scores/summary.json").is_file()
+    with pytest.raises(InputError, match="trained on all"):
+        evaluate(model, maps.of(["P01"]), tmp_path / "other")
