@@ -74,7 +74,7 @@ def test_splits_and_preprocessings_of_other_spots_are_refused(local, base, spots
     other = SpotSplit.draw(section, fraction=0.25, seed=2)
     with pytest.raises(InputError, match="training spots"):
         local.synthesize(section, other, SYNTHESIS)
-    with pytest.raises(InputError, match="other spots"):
+    with pytest.raises(InputError, match="other training spots"):
         LocalModel.adapt(base, section, other, preprocessing, AdapterSettings(training()))
 
 
