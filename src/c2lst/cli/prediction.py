@@ -55,7 +55,7 @@ def train(
         spots,
         preprocessing,
         synthetic=None if synthetic is None else SyntheticPairs.load(synthetic),
-        features={"central": base.encode(preprocessing.images(slide))},
+        features=base.encode_views(preprocessing.images(slide)),
         encoder=get_encoder(),
         settings=settings.prediction,
         directory=opt.scratch(output),
@@ -107,7 +107,7 @@ def _at_spots(
 
     own = model.preprocessing if model.knows(slide) else model.preprocessing.for_section(slide)
     images = own.images(slide)
-    prediction = model.predict(slide, features={"central": base.encode(images)})
+    prediction = model.predict(slide, features=base.encode_views(images))
     if split_file is None:
         return prediction.to_anndata(slide, model.preprocessing)
     spots = SpotSplit.load(split_file)
@@ -123,9 +123,7 @@ def _between_spots(
     from c2lst.data.grid import parse_um
     from c2lst.prediction.grid import predict_grid
 
-    return predict_grid(
-        model, slide, parse_um(pitch), lambda images: {"central": base.encode(images)}
-    )
+    return predict_grid(model, slide, parse_um(pitch), base.encode_views)
 
 
 def evaluate(

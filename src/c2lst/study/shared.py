@@ -216,7 +216,7 @@ def prepare(study: Study, key: SplitKey) -> None:
 
 
 def _encode(directory: SplitDirectory) -> dict[str, str]:
-    """Keep the central model's view of all spots, and say what all cells rest on."""
+    """Keep the central model's views of all spots, and say what all cells rest on."""
     from safetensors.numpy import save_file
 
     from c2lst.central import CentralModel
@@ -227,9 +227,9 @@ def _encode(directory: SplitDirectory) -> dict[str, str]:
     central = CentralModel.load(directory.path("central"))
     preprocessing = Preprocessing.load(directory.path("preprocessing.json"))
     section = Section.load(directory.path("section"))
-    features = central.encode(preprocessing.images(section))
+    views = central.encode_views(preprocessing.images(section))
     with whole_file(directory.path(FEATURES)) as partial:
-        save_file({"central": np.ascontiguousarray(features)}, partial)
+        save_file({name: np.ascontiguousarray(x) for name, x in views.items()}, partial)
     return {
         "section_hash": section.content_hash,
         "train_hash": SpotSplit.load(directory.path("split.json")).train_hash,

@@ -245,7 +245,7 @@ def train_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> 
         _split(run),
         preprocessing,
         synthetic=SyntheticPairs.load(run.path("synthetic")),
-        features={"central": CentralModel.load(run.path("central")).encode(images)},
+        features=CentralModel.load(run.path("central")).encode_views(images),
         frozen=get_encoder().encode(images),
         encoder=get_encoder(),
         settings=settings.prediction,
@@ -296,9 +296,7 @@ def _map(
 ) -> Summary:
     """Predict the whole tissue, every ``pitch_um``."""
     central = CentralModel.load(run.path("central"))
-    found = predict_grid(
-        predictor, section, pitch_um, lambda images: {"central": central.encode(images)}
-    )
+    found = predict_grid(predictor, section, pitch_um, central.encode_views)
     with whole_file(run.path("map.h5ad")) as partial:
         found.write_h5ad(partial)
     return {"map_places": found.n_obs, "map_pitch_um": pitch_um}
