@@ -105,15 +105,21 @@ def test_order_of_the_parts(page: Page) -> None:
     assert ids == ["slide", "patches", "maps", "methods", "stages", "provenance", "limits"]
 
 
-def test_first_gene_shows_without_script(page: Page) -> None:
+def test_one_gene_of_each_kind_shows_without_script(page: Page) -> None:
     genes = [div for div in page.all("div") if div.get("class") == "gene"]
-    visible = [gene for gene in genes if "hidden" not in gene]
-    options = page.all("option")
-    assert len(options) == len(genes) - 3
-    assert len(visible) == 4
-    assert {"best predicted", "median", "worst predicted"} <= set(
-        re.findall(r"· ([a-z ]+?) Pearson", page.text)
-    )
+    assert len(genes) == 4
+    assert not any("hidden" in gene for gene in genes)
+    kinds = ["best predicted", "median", "worst predicted", "strongest spatial pattern"]
+    assert re.findall(r"GENE\d+ · ([a-z ]+?) Pearson", page.text) == kinds
+
+
+def test_every_gene_can_be_chosen_where_scripts_run(page: Page) -> None:
+    explorer = next(div for div in page.all("div") if div.get("id") == "explorer")
+    assert "hidden" in explorer
+    options = {option["value"] for option in page.all("option")}
+    assert options == {f"GENE{k}" for k in range(14)}
+    assert len(page.all("canvas")) == 4
+    assert any(p.get("id") == "readout" and p.get("role") == "status" for p in page.all("p"))
 
 
 def test_plain_names_and_what_each_method_sees(page: Page) -> None:
@@ -150,7 +156,7 @@ def test_hostile_names_stay_text(make_run: Callable[..., Path]) -> None:
     metrics = (run / "metrics.csv").read_text().replace("knn", "<script>x</script>")
     (run / "metrics.csv").write_text(metrics)
     parsed = Page(render(read_artefacts(run)))
-    assert len(parsed.all("script")) == 1
+    assert [script.get("type") for script in parsed.all("script")] == ["application/json", None]
     assert f"Section {hostile}" in parsed.text
     assert any(hostile in (img["alt"] or "") for img in parsed.all("img"))
 

@@ -69,14 +69,17 @@ def fill(template: str, content: Mapping[str, Any]) -> str:
 
 def content(artefacts: RunArtefacts) -> dict[str, Any]:
     """Gather everything that the template shows."""
-    from c2lst.report import pictures, tables, verdict
+    from c2lst.report import explorer, gene_maps, pictures, tables, verdict
+    from c2lst.report.choices import GeneChoice, choose_genes
     from c2lst.report.wording import EXPRESSION_UNIT
 
-    genes = pictures.gene_panels(artefacts)
-    kinds = ("best predicted", "median", "worst predicted")
-    shown = [next((g for g in genes if g.reason == kind), None) for kind in kinds]
-    first = [panel for panel in shown if panel is not None]
-    rest = [panel for panel in genes if panel not in first]
+    choices = choose_genes(
+        artefacts.gene_scores, artefacts.genes, artefacts.observed, artefacts.centres
+    )
+    # One of each kind stands as a picture, for paper and for readers without scripts.
+    still: dict[str, GeneChoice] = {}
+    for choice in choices:
+        still.setdefault(choice.reason, choice)
     return {
         "name": artefacts.name,
         "unit": EXPRESSION_UNIT,
@@ -90,8 +93,8 @@ def content(artefacts: RunArtefacts) -> dict[str, Any]:
         "notes": [str(note) for note in artefacts.manifest.get("notes") or ()],
         "slide": pictures.slide_panel(artefacts),
         "patches": pictures.patch_panel(artefacts),
-        "first_genes": first,
-        "more_genes": sorted(rest, key=lambda panel: _RANK.get(panel.reason, 9)),
+        "genes": gene_maps.gene_panels(artefacts, list(still.values())),
+        "explorer": explorer.gene_explorer(artefacts, choices),
         "methods": tables.method_table(artefacts),
         "coverage": tables.coverage_rows(artefacts),
         "scatters": pictures.scatters(artefacts),
@@ -102,11 +105,3 @@ def content(artefacts: RunArtefacts) -> dict[str, Any]:
         "limits": tables.limits(artefacts),
         "run": artefacts.run.name,
     }
-
-
-_RANK = {
-    "strongest spatial pattern": 0,
-    "best predicted": 1,
-    "median": 2,
-    "worst predicted": 3,
-}

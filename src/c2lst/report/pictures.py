@@ -1,4 +1,4 @@
-"""The parts of the page that show tissue: the slide, its patches, and maps of genes."""
+"""The slide, its patches, and scatter plots."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from c2lst.evaluation.expression import DEFAULT_METHOD, NETWORK, NETWORK_TWIN
+from c2lst.evaluation.expression import NETWORK, NETWORK_TWIN
 from c2lst.report import figures
 from c2lst.report.artefacts import BarcodedPatches, RunArtefacts
-from c2lst.report.choices import GeneChoice, choose_genes, first_component, spread
+from c2lst.report.choices import first_component, spread
 from c2lst.report.wording import number
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ ROWS = 5
 SYNTHETIC_COLUMNS = 5
 GALLERY = 48
 GALLERY_COLUMNS = 8
-SPOT_FILL = 0.9
 
 ROLE_LABELS = {
     "train": "sequenced (the model learns from these)",
@@ -77,27 +76,6 @@ class PatchPanel:
     restained: bool
     pairs: int
     gallery: tuple[tuple[str, Picture], ...]
-
-
-@dataclass(frozen=True)
-class MapView:
-    """One map with its colour scale; ``low`` and ``high`` are the ends in words."""
-
-    title: str
-    picture: Picture
-    bar: Picture
-    low: str
-    high: str
-
-
-@dataclass(frozen=True)
-class GenePanel:
-    """The maps of one gene."""
-
-    gene: str
-    reason: str
-    score: str
-    maps: tuple[MapView, ...]
 
 
 @dataclass(frozen=True)
@@ -234,102 +212,6 @@ def _gallery(
         )
         for title, images in shown
     )
-
-
-def gene_panels(artefacts: RunArtefacts) -> list[GenePanel]:
-    """Draw the chosen genes: observed, predicted, error and interval width."""
-    frame = figures.Frame.around(artefacts.centres, artefacts.thumbnail, SPOT_FILL)
-    choices = choose_genes(
-        artefacts.gene_scores, artefacts.genes, artefacts.observed, artefacts.centres
-    )
-    column = {str(gene): k for k, gene in enumerate(artefacts.genes)}
-    scores = {row.gene: row for row in artefacts.gene_scores if row.method == DEFAULT_METHOD}
-    panels = []
-    for choice in choices:
-        row = scores.get(choice.gene)
-        text = (
-            f"Pearson {number(row.pearson, 2)}, mean absolute error {number(row.mae, 2)}"
-            if row is not None
-            else "not scored"
-        )
-        maps = _gene_maps(artefacts, frame, choice, column[choice.gene])
-        panels.append(GenePanel(choice.gene, choice.reason, text, maps))
-    return panels
-
-
-def _gene_maps(
-    artefacts: RunArtefacts, frame: figures.Frame, choice: GeneChoice, column: int
-) -> tuple[MapView, ...]:
-    observed, predicted = artefacts.observed[:, column], artefacts.predicted[:, column]
-    lower, upper = artefacts.layer("lower"), artefacts.layer("upper")
-    train = artefacts.role == "train"
-    ringed = np.zeros_like(train) if artefacts.left_out else train
-    shared = _limits(np.concatenate([observed, predicted]))
-    # Held-out spots show how well it does where it learns; sampled ones are another question.
-    error = np.where(ringed | (artefacts.role == "val"), np.nan, predicted - observed)
-    reach = max(abs(end) for end in _limits(np.abs(error)))
-
-    def view(title: str, shown: np.ndarray, colours: str, limits: tuple[float, float]) -> MapView:
-        signed = limits[0] < 0 < limits[1]
-        low, high = (number(end, 2, signed=signed) for end in limits)
-        return MapView(
-            title,
-            Picture(
-                figures.spot_map(frame, shown, ringed, colours, limits),
-                f"{title} expression of {choice.gene} over the section, from {low} to {high}"
-                if colours == figures.EXPRESSION_MAP
-                else f"{title} of {choice.gene} over the section, from {low} to {high}",
-            ),
-            Picture(figures.colour_bar(colours), f"Colour scale from {low} to {high}"),
-            low,
-            high,
-        )
-
-    maps = [
-        view("Observed", observed, figures.EXPRESSION_MAP, shared),
-        view("Predicted", predicted, figures.EXPRESSION_MAP, shared),
-        view("Error (predicted − observed)", error, figures.ERROR_MAP, (-reach, reach)),
-    ]
-    if lower is not None and upper is not None:
-        width = upper[:, column] - lower[:, column]
-        maps.append(view("Width of the 90 % interval", width, figures.WIDTH_MAP, _limits(width)))
-    if artefacts.between is not None:
-        maps.append(_between(artefacts, choice, column, shared))
-    return tuple(maps)
-
-
-def _between(
-    artefacts: RunArtefacts, choice: GeneChoice, column: int, limits: tuple[float, float]
-) -> MapView:
-    """Draw the map between the spots, in the colours of the spots' own."""
-    places = artefacts.between
-    assert places is not None
-    values = np.asarray(places.layers["predicted"][:, column], dtype=np.float64)
-    frame = figures.Frame.around(np.asarray(places.obsm["spatial"]), artefacts.thumbnail, 1.0)
-    low, high = (number(end, 2) for end in limits)
-    pitch = float(places.uns["c2lst"]["pitch_um"])
-    title = f"Between the spots, every {pitch:g} µm"
-    return MapView(
-        title,
-        Picture(
-            figures.spot_map(
-                frame, values, np.zeros(len(values), dtype=bool), figures.EXPRESSION_MAP, limits
-            ),
-            f"Predicted expression of {choice.gene} between the spots, from {low} to {high}",
-        ),
-        Picture(figures.colour_bar(figures.EXPRESSION_MAP), f"Colour scale from {low} to {high}"),
-        low,
-        high,
-    )
-
-
-def _limits(values: np.ndarray) -> tuple[float, float]:
-    """Return the 1st and 99th percentile of the finite values, never two equal ends."""
-    finite = values[np.isfinite(values)]
-    if len(finite) == 0:
-        return 0.0, 1.0
-    low, high = (float(q) for q in np.quantile(finite, [0.01, 0.99]))
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
 def scatters(artefacts: RunArtefacts) -> list[ScatterView]:
