@@ -27,6 +27,7 @@ from c2lst.study import StudySettings, run_study
 
 SECTIONS = ("C2", "C3", "C4", "C5")
 FRACTIONS = (0.05, 0.1, 0.25, 0.5)
+CONFIG = Path(__file__).with_name("evidence.toml")
 SMOKE = """
 genes = 20
 [central.shape]
@@ -86,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     parsed.add_argument("--sections", nargs="+", default=list(SECTIONS), help="of her2st, or paths")
     parsed.add_argument("--parts", nargs="+", type=int, choices=(1, 2), default=[1, 2])
     parsed.add_argument("--preset", default="small")
-    parsed.add_argument("--config", type=Path, help="TOML file with other settings")
+    parsed.add_argument("--config", type=Path, default=CONFIG, help="TOML file with settings")
     parsed.add_argument("--seeds", type=int, default=3)
     parsed.add_argument("--fractions", nargs="+", type=float, default=list(FRACTIONS))
     parsed.add_argument("--ratios", nargs="+", type=int, default=[1, 3], help="of part 2")
@@ -164,7 +165,7 @@ def repeatable(arguments: argparse.Namespace) -> str:
             words += [f"--{name}", *(Path(str(word)).name for word in given)]
     if arguments.baselines:
         words += ["--baselines", *arguments.baselines]
-    if arguments.config is not None:
+    if arguments.config != CONFIG:
         words += ["--config", arguments.config.name]
     return f"C2LST_DATA=DATA {shlex.join(words)}"
 

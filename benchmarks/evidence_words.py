@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from c2lst.prediction.baselines import REGISTRY
 from c2lst.report.wording import number, percent
 from c2lst.study.comparisons import against_twin, sentences
 from c2lst.study.contenders import NETWORK, Contender, competing, largest_arm
@@ -17,8 +18,8 @@ from c2lst.study.regimes import Standing
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-PLACE_ALONE = ("knn", "inverse_distance", "kriging", "kriging_shared")
-"""Baselines that interpolate and look at no image."""
+IMAGELESS = [name for name, baseline in REGISTRY.items() if "features" not in baseline.needs]
+"""Baselines that look at no image."""
 
 _PLACE = ["section", "scheme", "fraction"]
 
@@ -135,7 +136,7 @@ def _budgets(evidence: Evidence) -> Iterator[str]:
         if not error:
             continue
         best = min(error, key=lambda rival: error[rival])
-        alone = [rival for rival in error if rival.method in PLACE_ALONE]
+        alone = [rival for rival in error if rival.method in IMAGELESS]
         line = (
             f"{percent(float(fraction))} of spots ({rows['train_spots'].min():.0f} to "
             f"{rows['train_spots'].max():.0f}): {best.title} errs least on average over the "

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from c2lst.cli.app import app
 from c2lst.errors import InputError
+from c2lst.prediction.baselines import REGISTRY
 from c2lst.study import is_study, write_study_page
+from c2lst.study.figures import style
 from toy_study import write_fake_study
 
 
@@ -108,3 +110,8 @@ def test_a_study_without_a_finished_cell_is_refused(study, tmp_path):
     assert is_study(tmp_path)
     with pytest.raises(InputError, match="no cell"):
         write_study_page(tmp_path)
+
+
+def test_every_baseline_has_a_colour_of_its_own():
+    hues = [style.BASELINE_HUES[name] for name in REGISTRY]
+    assert len(set(hues)) == len(hues)

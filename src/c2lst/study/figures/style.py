@@ -18,12 +18,13 @@ PANEL_INCHES = 3.6
 INK, GREY = "#1c2430", "#8a93a0"
 MARKERS = "osD^vPX*<>hp"
 _CONTROL_HUES = ("#1c2430", "#8a93a0", "#e69f00", "#cc79a7", "#d55e00", "#56b4e9", "#7a5c00")
-_BASELINE_HUES = {
+BASELINE_HUES = {
     "train_mean": "#b9c0c9",
     "train_median": "#8a93a0",
     "knn": "#e69f00",
     "inverse_distance": "#f0c869",
     "kriging": "#d55e00",
+    "kriging_recentred": "#8f3b00",
     "kriging_shared": "#f2976a",
     "ridge": "#cc79a7",
     "ridge_coordinates": "#9a5b7d",
@@ -75,7 +76,7 @@ def legend(panel: Any) -> None:
 def colour(contender: Contender) -> str:
     """Colour of one that competes: of its family, lighter or darker within it."""
     if contender.arm == BASELINE:
-        return _BASELINE_HUES.get(contender.method, GREY)
+        return BASELINE_HUES.get(contender.method, GREY)
     if contender.method == NETWORK:
         return _ALONE
     return _OURS.get(contender.arm, _OURS_WITH_PAIRS)
