@@ -32,20 +32,6 @@ from c2lst.evaluation.cells.overlay import draw_overlay
 UM = 112.0
 
 
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
-    """A simulated slide, and the number of nuclei that its image shows in each patch."""
-    directory = tmp_path_factory.mktemp("simulated")
-    truth = simulate_tissue(directory, spots=(7, 7), genes=20, seed=11)
-
-    def patches(size):
-        section = read(directory, size=size)
-        near = KDTree(truth.cells_um).query_ball_point(section.centres_um, UM / 2, p=np.inf)
-        return section.patches[np.arange(len(section))], np.array([len(cells) for cells in near])
-
-    return patches
-
-
 def drawn(ellipses, size=112, eosin=0.2):
     """A pale patch with dark ellipses: x, y, half axes along and across, angle; all in µm."""
     y, x = np.mgrid[:size, :size] * (UM / size) + UM / size / 2
