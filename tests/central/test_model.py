@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from c2lst.central.pretraining import DenoisingObjective
 from c2lst.data.stain import StainJitter, StainReference
 from c2lst.diffusion.draws import Draws
 from c2lst.diffusion.noise import NoiseProcess
+from c2lst.diffusion.unet import UNetShape
 from c2lst.errors import InputError
 from toy import SHAPE, training
 from toy_sections import toy_section
@@ -318,3 +320,30 @@ def test_stain_jitter_and_turns_reach_the_network():
         objective(Network(), images, Draws(0, 0, range(8)))
     assert not torch.equal(seen[0], seen[1])
     assert not torch.equal(seen[0], seen[2])
+
+
+def test_windows_are_parts_of_the_patches_in_their_share_of_the_steps():
+    sides = []
+
+    class Network:
+        def __call__(self, noisy, timesteps):
+            sides.append(noisy.shape[-1])
+            return type("Output", (), {"sample": torch.zeros_like(noisy)})
+
+    patches = Patches(4)
+    objective = DenoisingObjective(SETTINGS.process, windows=0.5)
+    for step in range(60):
+        loss = objective(
+            Network(), {"images": torch.from_numpy(patches.images)}, Draws(0, step, range(4))
+        )
+        assert loss.shape == (4,)
+    full = patches.images.shape[1]
+    assert set(sides) == {full, full // 2}
+    assert 15 < sides.count(full) < 45
+
+
+def test_windows_that_the_network_cannot_halve_are_refused():
+    with pytest.raises(InputError, match="size"):
+        replace(SETTINGS, shape=UNetShape(4, (8, 16, 16), 1, 4), windows=0.5)
+    with pytest.raises(InputError, match="windows"):
+        replace(SETTINGS, windows=1.0)

@@ -31,3 +31,11 @@ def test_starting_noise_is_one_image_per_seed():
     pair = seeded_normal([5, 6], (3, 4, 4))
     assert torch.equal(pair[1], seeded_normal([6], (3, 4, 4))[0])
     assert not torch.equal(pair[0], pair[1])
+
+
+def test_what_a_step_draws_is_shared_by_all_who_take_part_in_it():
+    drawn = {
+        Draws(0, step, positions).of_step() for step in range(20) for positions in ([0], [1, 2])
+    }
+    assert len(drawn) == 20
+    assert all(0 <= value < 1 for value in drawn)

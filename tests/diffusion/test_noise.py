@@ -6,7 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c2lst.diffusion.noise import DenoisingLoss, NoiseProcess, dihedral, to_uint8, to_unit_range
+from c2lst.diffusion.noise import (
+    DenoisingLoss,
+    NoiseProcess,
+    dihedral,
+    to_uint8,
+    to_unit_range,
+    windows,
+)
 from c2lst.errors import InputError
 
 PREDICTIONS = ("epsilon", "v_prediction")
@@ -128,3 +135,11 @@ def test_the_eight_dihedral_ways_are_distinct_and_keep_the_pixels():
     assert torch.equal(ways[0], image)
     assert len({tuple(way.flatten().tolist()) for way in ways}) == 8
     assert all(sorted(way[0, 0].flatten().tolist()) == [0, 1, 2, 3] for way in ways)
+
+
+@given(st.integers(0, 4), st.integers(0, 4))
+def test_windows_are_cut_where_they_are_said_to_be(top, left):
+    images = torch.arange(2 * 3 * 8 * 8, dtype=torch.float32).view(2, 3, 8, 8)
+    cut = windows(images, 4, torch.tensor([top, 0]), torch.tensor([left, 4]))
+    assert torch.equal(cut[0], images[0, :, top : top + 4, left : left + 4])
+    assert torch.equal(cut[1], images[1, :, :4, 4:])

@@ -159,6 +159,8 @@ def _augmentation(settings: dict[str, Any]) -> str | None:
     jitter = settings.get("stain_jitter")
     parts = ["turns and mirrors"] if settings["dihedral"] else []
     parts += [f"stain jitter {jitter:g}"] if jitter else []
+    if windows := settings.get("windows"):
+        parts += [f"windows of half the side in {windows:.0%} of the steps"]
     return ", ".join(parts) or "none"
 
 

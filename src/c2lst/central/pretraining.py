@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from c2lst.data.stain import StainJitter
 from c2lst.diffusion.draws import Draws
-from c2lst.diffusion.noise import DenoisingLoss, NoiseProcess, dihedral, to_unit_range
+from c2lst.diffusion.noise import DenoisingLoss, NoiseProcess, dihedral, to_unit_range, windows
 from c2lst.errors import InputError
 from c2lst.progress import progress_bar
 
@@ -71,17 +71,28 @@ class DenoisingObjective:
         Turn and mirror each patch by one of eight ways.
     jitter
         How stain varies from patch to patch.
+    windows
+        Share of the steps that see a window of half the side in place of each patch.
     """
 
     def __init__(
-        self, process: NoiseProcess, *, dihedral: bool = True, jitter: StainJitter | None = None
+        self,
+        process: NoiseProcess,
+        *,
+        dihedral: bool = True,
+        jitter: StainJitter | None = None,
+        windows: float = 0.0,
     ) -> None:
         self.loss = DenoisingLoss(process)
-        self.dihedral, self.jitter = dihedral, jitter
+        self.dihedral, self.jitter, self.windows = dihedral, jitter, windows
 
     def __call__(self, model: nn.Module, batch: dict[str, Tensor], draws: Draws) -> Tensor:
         """Return the loss per patch, shape ``(B,)``."""
         clean = to_unit_range(batch["images"])
+        if draws.of_step() < self.windows:
+            side = clean.shape[-1] // 2
+            top, left = draws.integers(side + 1), draws.integers(side + 1)
+            clean = windows(clean, side, top, left)
         if self.dihedral:
             clean = dihedral(clean, draws.integers(8))
         if self.jitter is not None and self.jitter.strength > 0:

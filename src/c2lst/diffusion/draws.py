@@ -38,7 +38,12 @@ class Draws:
         self._streams = [
             torch.Generator().manual_seed(mix_seed(seed, step, position)) for position in positions
         ]
+        self._step = (seed, step)
         self._device = device
+
+    def of_step(self) -> float:
+        """Draw a uniform value in [0, 1) that all samples of the step share, on every process."""
+        return float(np.random.default_rng(self._step).random())
 
     def __len__(self) -> int:
         return len(self._streams)

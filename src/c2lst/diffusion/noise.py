@@ -137,6 +137,12 @@ def to_uint8(images: Tensor) -> Tensor:
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
+def windows(images: Tensor, side: int, top: Tensor, left: Tensor) -> Tensor:
+    """Cut ``side`` px square out of each image ``(B, C, H, W)``, from its own ``(top, left)`` on."""
+    places = zip(images, top.tolist(), left.tolist(), strict=True)
+    return torch.stack([image[:, y : y + side, x : x + side] for image, y, x in places])
+
+
 def dihedral(images: Tensor, choice: Tensor) -> Tensor:
     """Turn and mirror each square image ``(B, C, H, W)`` by one of eight ways, ``choice`` (B,)."""
     turned = torch.empty_like(images)
