@@ -138,7 +138,7 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def windows(images: Tensor, side: int, top: Tensor, left: Tensor) -> Tensor:
-    """Cut ``side`` px square out of each image ``(B, C, H, W)``, from its own ``(top, left)`` on."""
+    """Cut ``side`` px square out of each image ``(B, C, H, W)``, starting at ``(top, left)``."""
     places = zip(images, top.tolist(), left.tolist(), strict=True)
     return torch.stack([image[:, y : y + side, x : x + side] for image, y, x in places])
 
