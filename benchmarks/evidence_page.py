@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evidence_words import Evidence, findings
 
+from c2lst.central.hub import model_folder
 from c2lst.storage import read_json, whole_file
 from c2lst.study.page import write_study_page
 from c2lst.study.record import read_record
@@ -69,7 +70,8 @@ def write_evidence(study: Path, docs: Path, command: str, central: Path | None) 
     command
         How to repeat it.
     central
-        The central model, whose card says what it has seen; None where each split has its own.
+        Folder or name of the central model, whose card says what it has seen; None where each
+        split has its own.
     """
     write_study_page(study)
     pictures = docs / "evidence"
@@ -258,7 +260,7 @@ def _made(study: Path, record: dict[str, Any], central: Path | None) -> Iterator
 def _about(record: dict[str, Any], central: Path | None) -> str:
     if central is None:
         return "pretrained for each split on its section's tissue outside its test spots"
-    card = read_json(central / "central.json")
+    card = read_json(model_folder(central, "a central model") / "central.json")
     patches = card.get("provenance", {}).get("patches", {})
     seen = (
         f"; seen: {patches['source']}" if isinstance(patches, dict) and "source" in patches else ""

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from c2lst.central import CentralModel, CentralSettings
-from c2lst.central.pretraining import DenoisingObjective
+from c2lst.central.pretraining import DenoisingObjective, PatchSamples
 from c2lst.data.stain import StainJitter, StainReference
 from c2lst.diffusion.draws import Draws
 from c2lst.diffusion.noise import NoiseProcess
-from c2lst.diffusion.unet import UNetShape
+from c2lst.diffusion.summary import cost_per_image
+from c2lst.diffusion.unet import UNetShape, build_unet
 from c2lst.errors import InputError
 from toy import SHAPE, training
 from toy_sections import toy_section
@@ -347,3 +348,13 @@ def test_windows_that_the_network_cannot_halve_are_refused():
         replace(SETTINGS, shape=UNetShape(4, (8, 16, 16), 1, 4), windows=0.5)
     with pytest.raises(InputError, match="windows"):
         replace(SETTINGS, windows=1.0)
+
+
+def test_the_cost_that_is_told_is_the_mean_over_windows_and_whole_patches():
+    unet, patches = build_unet(SHAPE), PatchSamples(Patches(2))
+
+    def cost(windows):
+        objective = DenoisingObjective(SETTINGS.process, windows=windows)
+        return cost_per_image(unet, objective, patches, SETTINGS.training, torch.device("cpu"))
+
+    assert cost(0.8) == pytest.approx(0.4 * cost(0.0))

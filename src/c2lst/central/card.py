@@ -58,9 +58,9 @@ c2lst run SLIDE -o RUN --central THIS
 ## How
 
 {_training(model)}
-## How good
+{_recipe(model.provenance.get("recipe"))}## How good
 
-{_metrics(model.provenance.get("watched", {}))}
+{_metrics(model.provenance)}
 ## Intended use and limits
 
 - A prior for gene-conditioned adaptation in research, and an encoder of H&E patches.
@@ -106,11 +106,15 @@ def _data(trainings: list[dict[str, Any]]) -> str:
     parts = []
     for training in trainings:
         patches = training.get("patches", {})
+        scale_known = patches.get("patch_um", True)
         parts.append(
             _items(
                 {
                     "Source": patches.get("source", "unknown"),
                     "Patches": patches.get("patches", "unknown"),
+                    "Scale": None
+                    if scale_known
+                    else "µm/px are not known; the side that is told above is taken for granted",
                     "Licence": patches.get("licence") or "unknown: ask those who made the patches",
                     "Content, SHA-256": patches.get("content_hash"),
                 }
@@ -141,6 +145,9 @@ def _training(model: CentralModel) -> str:
             "Averaged weights": _average(training),
             "Augmentation": _augmentation(settings),
             "Final loss": model.provenance.get("final_loss"),
+            "Stored": "at 16 bit, rounded once after the training; used at 32 bit"
+            if "rounded" in model.provenance
+            else None,
         }
     )
 
@@ -164,7 +171,12 @@ def _augmentation(settings: dict[str, Any]) -> str | None:
     return ", ".join(parts) or "none"
 
 
-def _metrics(watched: dict[str, Any]) -> str:
+def _recipe(commands: str | None) -> str:
+    return f"```\n{commands.strip()}\n```\n\n" if commands else ""
+
+
+def _metrics(provenance: dict[str, Any]) -> str:
+    watched = provenance.get("watched", {})
     if "kernel_distance" not in watched:
         return "Not measured: the collection held no patches out.\n"
     distance, floor = (
@@ -175,7 +187,8 @@ def _metrics(watched: dict[str, Any]) -> str:
             "Kernel distance of samples to held-out patches": distance,
             "Floor: real training patches to the same": floor,
             "On": f"{watched['features']}, {distance.n[0]} samples ({watched['sampler']}), "
-            f"{distance.n[1]} held-out patches; 95 % intervals",
+            f"{distance.n[1]} held-out patches; 95 % intervals"
+            + ("; before the weights were rounded" if "rounded" in provenance else ""),
         }
     )
 

@@ -1,4 +1,4 @@
-"""Model folders on the Hugging Face hub: found by id, downloaded, uploaded."""
+"""Where a model is: a folder, the built-in one, or on the Hugging Face hub by its id; uploads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from c2lst.central.builtin import builtin_folder, is_builtin
 from c2lst.errors import InputError
 from c2lst.progress import logger
 
@@ -21,17 +22,34 @@ def is_hub_id(where: str | Path) -> bool:
     return HUB_ID.fullmatch(text) is not None and not Path(text).parent.is_dir()
 
 
+def is_name(where: str | Path) -> bool:
+    """Whether ``where`` is no path: a hub id, or ``builtin``. It is noted as it is."""
+    return is_builtin(where) or is_hub_id(where)
+
+
 def model_folder(where: str | Path, what: str, revision: str | None = None) -> Path:
-    """Return a model's folder, downloaded where ``where`` is a hub id and no folder here.
+    """Return a model's folder; what is no folder here is looked up by name.
+
+    Parameters
+    ----------
+    where
+        A folder, ``builtin`` for the model that comes with c2lst, or an id on the hub, from where
+        it is downloaded.
+    what
+        What it should be, for messages.
+    revision
+        Branch, tag or commit on the hub.
 
     Raises
     ------
     InputError
-        If there is no such folder, or the hub does not give it.
+        If there is no such folder, this copy of c2lst has no model, or the hub does not give it.
     """
     folder = Path(where)
     if folder.is_dir():
         return folder
+    if is_builtin(where):
+        return builtin_folder()
     if folder.exists():
         raise InputError(folder, "is a file", expected=f"the folder of {what}")
     if not is_hub_id(where):

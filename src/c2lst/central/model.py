@@ -16,6 +16,7 @@ import torch
 
 from c2lst import __version__
 from c2lst.central.card import SHEET, model_card
+from c2lst.central.half import as_stored, rounded
 from c2lst.central.hub import model_folder
 from c2lst.central.monitor import HeldOut, SampleMonitor, WatchSettings, last_look
 from c2lst.central.pretraining import DenoisingObjective, PatchSamples, PatchSet
@@ -127,7 +128,7 @@ class CentralModel:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the weights, by which adapters name their base."""
+        """SHA-256 of the weights at 32 bit, however stored, by which adapters name their base."""
         return weights_hash(self.unet)
 
     @classmethod
@@ -316,6 +317,8 @@ class CentralModel:
     def save(self, directory: str | Path, *, training: Path | None = None) -> None:
         """Write a diffusers pipeline directory with the stain reference and a model card.
 
+        Weights that half precision holds as they are (of :meth:`in_half`) take half the bytes.
+
         Parameters
         ----------
         directory
@@ -328,7 +331,19 @@ class CentralModel:
             if training is not None and (training / LOG).is_file():
                 shutil.copyfile(training / LOG, partial / LOG)
 
-    def publish(self, directory: str | Path, *, licence: str | None = None) -> None:
+    def in_half(self) -> CentralModel:
+        """Return the model with its weights rounded to half precision: another, by its hash."""
+        told = {"rounded": {"from": self.hash, "to": "float16"}}
+        return replace(self, unet=rounded(self.unet), provenance=self.provenance | told)
+
+    def publish(
+        self,
+        directory: str | Path,
+        *,
+        licence: str | None = None,
+        recipe: str | None = None,
+        half: bool = False,
+    ) -> None:
         """Write what others get: the model with samples and a card that shows them.
 
         Parameters
@@ -337,19 +352,25 @@ class CentralModel:
             Where to; a folder that is there is replaced.
         licence
             Of the training patches, as the hub names it; by default what the collection says.
+        recipe
+            The commands that made it, for the card.
+        half
+            Round the weights to half precision, for half the bytes (:meth:`in_half`).
         """
+        model = self.in_half() if half else self
         patches = self.provenance.get("patches", {})
-        licence = licence or patches.get("licence")
-        provenance = self.provenance | {"patches": patches | {"licence": licence}}
-        model = replace(self, provenance=provenance)
+        told = {"patches": patches | {"licence": licence or patches.get("licence")}}
+        told |= {} if recipe is None else {"recipe": recipe}
+        model = replace(model, provenance=model.provenance | told)
         with whole_directory(directory) as partial:
-            write_png(partial / SHEET, contact_sheet(self.sample(ON_CARD), columns=12))
+            write_png(partial / SHEET, contact_sheet(model.sample(ON_CARD), columns=12))
             model._write(partial)
 
     def _write(self, folder: Path) -> None:
         from diffusers import DDPMPipeline
 
-        pipeline = DDPMPipeline(unet=self.unet.to("cpu"), scheduler=self.process.scheduler())
+        unet = as_stored(self.unet.to("cpu"))
+        pipeline = DDPMPipeline(unet=unet, scheduler=self.process.scheduler())
         pipeline.save_pretrained(folder, safe_serialization=True)
         write_json(folder / STAIN_JSON, self.stain.to_dict())
         if self.sketch is not None:
@@ -376,7 +397,7 @@ class CentralModel:
         Parameters
         ----------
         where
-            Its folder, or its id on the Hugging Face hub.
+            Its folder, ``builtin``, or its id on the Hugging Face hub.
         revision
             Branch, tag or commit on the hub.
 

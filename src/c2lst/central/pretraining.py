@@ -86,6 +86,14 @@ class DenoisingObjective:
         self.loss = DenoisingLoss(process)
         self.dihedral, self.jitter, self.windows = dihedral, jitter, windows
 
+    @property
+    def counted(self) -> tuple[DenoisingObjective, float]:
+        """The objective on whole patches, and the mean cost of an image relative to it."""
+        whole = DenoisingObjective(
+            self.loss.process, dihedral=self.dihedral, jitter=self.jitter, windows=0
+        )
+        return whole, 1 - self.windows * 3 / 4
+
     def __call__(self, model: nn.Module, batch: dict[str, Tensor], draws: Draws) -> Tensor:
         """Return the loss per patch, shape ``(B,)``."""
         clean = to_unit_range(batch["images"])

@@ -9,17 +9,10 @@ import typer
 from c2lst.cli import options as opt
 from c2lst.cli.terminal import tell
 
-CentralModelFor = Annotated[
-    str,
-    typer.Option(
-        "--central", metavar="CENTRAL", help="Folder of the central model, or its id on the hub."
-    ),
-]
-
 
 def adapt(
     section: opt.SectionFolder,
-    central: CentralModelFor,
+    central: opt.Central,
     split_file: opt.SplitFile,
     output: opt.Output,
     steps: Annotated[int | None, typer.Option(help="Most optimiser updates.")] = None,

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from c2lst.central.monitor import HeldOut
     from c2lst.data.stain import StainReference
 
-CentralModelAt = Annotated[
-    str, typer.Argument(metavar="CENTRAL", help="Folder of a central model, or its id on the hub.")
-]
+CentralModelAt = Annotated[str, typer.Argument(metavar="CENTRAL", help=f"{opt.A_CENTRAL}.")]
 
 
 def pretrain(
@@ -52,7 +50,7 @@ def pretrain(
     ] = 5,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="Central model whose training goes on: folder or hub id."),
+        typer.Option("--from", metavar="CENTRAL", help=f"{opt.A_CENTRAL}; its training goes on."),
     ] = None,
     patch_um: Annotated[
         float | None, typer.Option(help="Side of the patches in µm; 112, or that of --from.")
@@ -173,6 +171,12 @@ def publish(
     licence: Annotated[
         str | None, typer.Option(help="Licence as the hub names it, such as cc-by-nc-4.0.")
     ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Round the weights to 16 bit, for half the bytes.")
+    ] = False,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Text file with the commands that made it, for the card.")
+    ] = None,
     public: Annotated[bool, typer.Option("--public", help="Let everyone see it.")] = False,
 ) -> None:
     """Make of a central model what others can use: weights, card, samples; upload it."""
@@ -183,10 +187,11 @@ def publish(
     from c2lst.errors import InputError
 
     model = CentralModel.load(central)
+    told: dict[str, Any] = {"licence": licence, "half": half, "recipe": _text(recipe)}
     if to is None or not is_hub_id(to):
         folder = Path(to or f"{Path(central).name}-published")
-        model.publish(folder, licence=licence)
-        tell(f"central model {model.hash[:12]} → {folder}")
+        model.publish(folder, **told)
+        tell(f"central model → {folder}")
         return
     if not (licence or model.provenance.get("patches", {}).get("licence")):
         raise InputError(
@@ -195,6 +200,17 @@ def publish(
             remedy="give --licence, once you know that a model made of them may be shared",
         )
     with tempfile.TemporaryDirectory() as scratch:
-        model.publish(Path(scratch) / "model", licence=licence)
+        model.publish(Path(scratch) / "model", **told)
         address = upload(Path(scratch) / "model", to, private=not public)
-    tell(f"central model {model.hash[:12]} → {address}")
+    tell(f"central model → {address}")
+
+
+def _text(path: Path | None) -> str | None:
+    from c2lst.errors import InputError
+
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, "is no readable text file", expected="commands") from error

@@ -33,6 +33,7 @@ def show() -> None:
     table.add_row("cores, memory", f"{os.cpu_count()}, {_memory()}")
     table.add_row("OpenSlide", _openslide())
     table.add_row("free disk here", f"{shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB")
+    table.add_row("built-in central model", _builtin())
     for name in CORE:
         table.add_row(name, _version(name) or "[red]missing[/]: install c2lst again")
     for name, use in EXTRAS.items():
@@ -67,6 +68,17 @@ def _openslide() -> str:
     except (ImportError, OSError) as error:  # its C library is a package of its own
         return f"[red]not usable[/] ({error}): install openslide-bin"
     return str(openslide.__library_version__)
+
+
+def _builtin() -> str:
+    from c2lst.central.builtin import find_builtin
+    from c2lst.storage import read_json
+
+    folder = find_builtin()
+    if folder is None:
+        return "none in this copy; --central takes a folder or an id on the hub"
+    card = read_json(folder / "central.json", required=("hash", "size", "patch_um"))
+    return f"{folder.name}: {card['size']} px, {card['patch_um']:g} µm, {card['hash'][:12]}"
 
 
 def _memory() -> str:

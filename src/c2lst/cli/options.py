@@ -15,7 +15,11 @@ SectionFolder = Annotated[Path, typer.Argument(metavar="SECTION", help="Folder o
 SectionName = Annotated[
     str | None, typer.Option(help="Which section, where the folder holds several.")
 ]
-Central = Annotated[Path, typer.Option(help="Folder of the central model.")]
+A_CENTRAL = "Central model: its folder, its id on the hub, or builtin"
+Central = Annotated[str, typer.Option(metavar="CENTRAL", help=f"{A_CENTRAL}.")]
+GivenCentral = Annotated[
+    str | None, typer.Option("--central", metavar="CENTRAL", help=f"{A_CENTRAL}.")
+]
 SplitFile = Annotated[Path, typer.Option("--split", help="Split, as JSON.")]
 Adapter = Annotated[Path, typer.Argument(help="Folder of the adapter.")]
 # An adapter notes where it was made from: these say otherwise.
@@ -26,7 +30,8 @@ NotedSplit = Annotated[
     Path | None, typer.Option("--split", help="Its split; noted with the adapter.")
 ]
 NotedCentral = Annotated[
-    str | None, typer.Option("--central", help="Central model or hub id; noted with the adapter.")
+    str | None,
+    typer.Option("--central", metavar="CENTRAL", help=f"{A_CENTRAL}; noted with the adapter."),
 ]
 Guidance = Annotated[float | None, typer.Option(help="Guidance scale.")]
 Sampler = Annotated[

@@ -115,7 +115,9 @@ def cost_per_image(
     """Count the floating-point operations of one sample, forward and backward.
 
     Two samples are put through, which leaves weights and buffers as they were. Counted are
-    matrix products, convolutions and attention, a multiplication with its addition as two.
+    matrix products, convolutions and attention, a multiplication with its addition as two. A loss
+    whose cost changes from step to step says by ``counted`` which loss to count instead of it, and
+    its own mean cost relative to that.
 
     Returns
     -------
@@ -125,6 +127,7 @@ def cost_per_image(
     from torch.utils.flop_counter import FlopCounterMode
 
     n = min(2, len(source))
+    loss, relative = getattr(loss, "counted", (loss, 1.0))
     buffers = [buffer.clone() for buffer in model.buffers()]
     try:
         batch = {k: v.to(device) for k, v in source.fetch(np.arange(n)).items()}
@@ -132,7 +135,7 @@ def cost_per_image(
             with autocast(settings, device):
                 summed = loss(model, batch, Draws(settings.seed, 0, range(n), device)).sum()
             summed.backward()
-        return float(counter.get_total_flops()) / n or None
+        return relative * counter.get_total_flops() / n or None
     except Exception as error:  # a cost that is not known is no reason not to train
         logger.debug("cost per image: %s", error)
         return None

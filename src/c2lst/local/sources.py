@@ -26,7 +26,7 @@ class Sources:
     section, split
         Folder of the section, and file of its split.
     central
-        Folder of the central model, or its id on the hub.
+        The central model: its folder, its id on the hub, or ``builtin``.
     """
 
     section: Path | None = None
@@ -71,7 +71,8 @@ def open_adapter(adapter: str | Path, central: Path | str | None = None) -> Loca
     adapter
         Its folder.
     central
-        Folder or hub id of the central model; that noted with the adapter by default.
+        The central model: its folder, its id on the hub, or ``builtin``; that noted with the
+        adapter by default.
 
     Raises
     ------
@@ -130,10 +131,10 @@ def open_spots(
 
 
 def _noted(place: Path | str, adapter: Path) -> str:
-    """Return a path as it is noted: relative if it lies beside the adapter; hub ids as they are."""
-    from c2lst.central.hub import is_hub_id
+    """Return a path as it is noted: relative if it lies beside the adapter; names as they are."""
+    from c2lst.central.hub import is_name
 
-    if is_hub_id(place):
+    if is_name(place):
         return str(place)
     home, path = adapter.absolute().parent, Path(place).absolute()
     return f"../{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else str(path)
@@ -149,7 +150,7 @@ def _found(noted: str | None, adapter: Path) -> Path | str | None:
 
 def _existing(adapter: Path, option: str, place: Path | str | None) -> Path:
     """Return a noted place; refuses one that is not known, or no longer there."""
-    from c2lst.central.hub import is_hub_id
+    from c2lst.central.hub import is_name
 
     if place is None:
         raise InputError(
@@ -165,9 +166,9 @@ def _existing(adapter: Path, option: str, place: Path | str | None) -> Path:
             expected=f"the {option} that the adapter was made from",
             remedy=f"give it with --{option}",
         )
-    if not isinstance(place, Path) and not is_hub_id(place):
+    if not isinstance(place, Path) and not is_name(place):
         raise InputError(
-            adapter / SOURCES_JSON, f"{option!r} is neither a path nor a hub id", found=place,
+            adapter / SOURCES_JSON, f"{option!r} is neither a path nor a model's name", found=place,
             remedy=f"give it with --{option}",
         )  # fmt: skip
     return Path(place)

@@ -1,0 +1,58 @@
+"""What docs/scaling.md leads to: the accelerator benchmark, launch files, the built-in recipe."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+
+from c2lst.central.builtin import MOST_BYTES
+from c2lst.diffusion.unet import build_unet
+from c2lst.settings import load_settings
+
+ROOT = Path(__file__).parents[2]
+BENCHMARKS, LAUNCH = ROOT / "benchmarks", ROOT / "docs" / "launch"
+
+
+@pytest.fixture
+def accelerator(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield import_module("accelerator")
+    for name in ("accelerator", "training", "versus"):
+        sys.modules.pop(name, None)
+
+
+def test_the_benchmark_measures_a_toy_and_writes_its_tables(accelerator, tmp_path):
+    threads = torch.get_num_threads()
+    accelerator.main(["-o", str(tmp_path), "--toy", "--batch", "2", "--steps", "2"])
+    torch.set_num_threads(threads)
+    (row,) = json.loads((tmp_path / "accelerator.json").read_text())["rows"]
+    assert row["train_images_s"] > 0 and row["sample_images_s"]["fast"] > 0
+    # One pass forward and two backward, of which the first layer's is not needed.
+    assert 2.5 < row["train_flop"] / row["pass_flop"] <= 3
+    page = (tmp_path / "accelerator.md").read_text()
+    assert "| toy |" in page and "400,000 patches" in page
+
+
+@pytest.mark.parametrize(
+    "script", [BENCHMARKS / "builtin.sh", LAUNCH / "pretrain.sbatch"], ids=lambda p: p.name
+)
+def test_scripts_are_of_valid_syntax(script):
+    subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_the_launcher_knows_its_settings():
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(LAUNCH / "accelerate.yaml"))
+    assert (config.num_processes, config.num_machines, config.mixed_precision) == (8, 1, "no")
+
+
+def test_the_built_in_model_will_fit_where_it_is_shipped():
+    central = load_settings("base", BENCHMARKS / "builtin.toml").central
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in build_unet(central.shape).parameters())
+    assert central.windows == 0.8 and 2 * parameters < 0.97 * MOST_BYTES
