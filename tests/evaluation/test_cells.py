@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import KDTree
@@ -25,6 +26,7 @@ from c2lst.evaluation.cells import (
     shares,
 )
 from c2lst.evaluation.cells.cellvit import read_cellvit
+from c2lst.evaluation.cells.cellvit_sets import CellVitNuclei, TileGrid
 from c2lst.evaluation.cells.composition import jensen_shannon
 from c2lst.evaluation.cells.hovernet import PANNUKE, HoverNetFinder
 from c2lst.evaluation.cells.overlay import draw_overlay
@@ -174,9 +176,9 @@ def test_shares_add_up_and_patches_of_one_spot_widen_their_interval():
 
 
 def test_overlays_show_every_nucleus_outlined():
-    figure = draw_overlay(
-        WatershedFinder(0.4), {"real": drawn([(30, 30, 6, 4, 0), (70, 60, 6, 6, 0)])[None]}, UM
-    )
+    patch = drawn([(30, 30, 6, 4, 0), (70, 60, 6, 6, 0)])[None]
+    found = WatershedFinder(0.4).segment(patch, UM)
+    figure = draw_overlay({"real": (patch, found)}, UM, "watershed")
     lines = [line for axes in figure.axes for line in axes.lines]
     assert len(lines) == 2
     left = [line.get_xdata() for line in lines]
@@ -290,9 +292,15 @@ def test_cellvit_files_give_the_nuclei_of_the_patches(tmp_path, section, name):
         (2, np.array([-500.0, -500])),
     ]
     outlines = [(kind, ellipse(place / mpp, 8 / mpp, 4 / mpp)) for kind, place in places]
-    found = read_cellvit(written(tmp_path / name, outlines), section)
+    outlined = read_cellvit(written(tmp_path / name, outlines), section)
+    found = outlined.nuclei(("Inflammatory", "Neoplastic"))
     mine = found.patch == 7
-    assert found.kinds == ("Inflammatory", "Neoplastic") and mine.sum() == 2
+    assert mine.sum() == 2
+    # Drawn as areas and measured anew they are the same.
+    again = nuclei.measure_nuclei(outlined.segment(np.array([7]), found.kinds), found.kinds, UM)
+    np.testing.assert_allclose(again.centres_um, found.centres_um[mine], atol=0.3)
+    np.testing.assert_allclose(again.area_um2, found.area_um2[mine], rtol=0.05)
+    assert again.kind.tolist() == found.kind[mine].tolist()
     order = np.argsort(found.centres_um[mine][:, 0])
     np.testing.assert_allclose(found.centres_um[mine][order], [[26, 61], [66, 36]], atol=0.01)
     np.testing.assert_allclose(found.area_um2[mine], np.pi * 32, rtol=0.01)
@@ -305,7 +313,9 @@ def test_cellvit_files_give_the_nuclei_of_the_patches(tmp_path, section, name):
     [
         ("{", "no readable file"),
         ("[]", "holds no nuclei"),
-        ('{"cells": [{"type": 1, "contour": [[0, 0]]}]}', "no area"),
+        ('{"cells": [{"type": 1, "contour": [[0, 0]]}]}', r"cells\[0\] is no outline"),
+        ('{"cells": [{"type": 1}]}', r"cells.json: cells\[0\] has no 'contour'"),
+        ('[{"geometry": {"type": "Polygon"}}]', r"features\[0\].geometry has no 'coordinates'"),
         ('{"cells": [{"type": 1, "contour": [[-9, -9], [-8, -9], [-8, -8]]}]}', "no nucleus in"),
     ],
 )
@@ -314,6 +324,34 @@ def test_files_that_are_of_no_use_say_why(tmp_path, section, content, named):
     path.write_text(content)
     with pytest.raises(InputError, match=named):
         read_cellvit(path, section)
+
+
+def test_cellvit_finds_on_the_written_patches_what_is_read_back_for_them(tmp_path):
+    places = [[(30, 70, 8, 4, 0.0)], [], [(60, 40, 6, 6, 0.0), (100, 100, 4, 4, 0.0)]]
+    sets = {"synthetic": np.stack([drawn(some, size=32) for some in places])}
+    folder = tmp_path / "cellvit"
+    with pytest.raises(InputError, match=r"synthetic.*run CellViT on SET\.tiff at 0\.25"):
+        CellVitNuclei(folder, sets, UM, {})
+    grid = TileGrid(3, UM)
+    slide = tifffile.imread(folder / "synthetic.tiff")
+    assert grid.columns == 2 and slide.shape == (2 * 512, 2 * 512, 3)
+    # A nucleus lies where its patch does: dark there, and read back to where it was drawn.
+    assert slide[32 + 70 * 4, 32 + 30 * 4].sum() < slide[32 + 40, 32 + 40].sum() - 150
+    outlines = [
+        (1, ellipse([32 + 30 * 4, 32 + 70 * 4], 32, 16)),
+        (2, ellipse([32 + 60 * 4, 512 + 32 + 40 * 4], 24, 24)),
+        (2, ellipse([16, 512 + 200], 8, 8)),
+    ]
+    (folder / "synthetic").mkdir()
+    written(folder / "synthetic" / "cells.json", outlines)
+    read_back = CellVitNuclei(folder, sets, UM, {})
+    assert read_back.kinds == ("Inflammatory", "Neoplastic")
+    found = read_back.nuclei("synthetic")
+    assert found.counts.tolist() == [1, 0, 1] and found.kind.tolist() == [1, 0]
+    np.testing.assert_allclose(found.centres_um, [[30, 70], [60, 40]], atol=0.01)
+    np.testing.assert_allclose(found.area_um2, [np.pi * 32, np.pi * 36], rtol=0.01)
+    with pytest.raises(InputError, match="of other patches"):
+        CellVitNuclei(folder, {"synthetic": 255 - sets["synthetic"]}, UM, {})
 
 
 def test_a_segmentation_without_some_numbers_is_measured_without_them():

@@ -61,7 +61,9 @@ def test_a_gallery_says_what_each_patch_is_and_which_is_its_own(number):
     features = normal(5)
     found = nearest(features[:2], features, number)
     names = np.array(list("abcde"))
-    figure = draw_gallery(patches[:2], patches[:2], patches, found, names, names[:2], "features")
+    figure = draw_gallery(
+        patches[:2], patches[:2], patches, found, names, names[:2], "features", 112.0
+    )
     assert sum(bool(axes.images) for axes in figure.axes) == 2 * (number + 2)
     labels = [axes.get_xlabel() for axes in figure.axes]
     assert "a (own)\n1.00" in labels and "b (own)\n1.00" in labels

@@ -223,14 +223,29 @@ def test_without_timm_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_conch_goes_through_its_authors_package(tmp_path, monkeypatch):
+    from safetensors.torch import load_file, save_file
+
     class Conch(Tokens):
         def encode_image(self, pixels, *, proj_contrast, normalize):
             assert not proj_contrast and not normalize and pixels.shape[-1] == 448
             return self.forward(pixels)
 
+    class CoCa(torch.nn.Module):
+        """As the authors' class: an image tower, and text parts that are not published."""
+
+        def __init__(self, vision_cfg):
+            super().__init__()
+            self.visual, self.text_decoder = Conch(1, vision_cfg["width"]), torch.nn.Linear(2, 2)
+            self.encode_image = self.visual.encode_image
+
     stored(tmp_path, prefix=1, width=512)
+    path = tmp_path / "model.safetensors"
+    save_file({f"visual.{key}": value for key, value in load_file(path).items()}, path)
+    (tmp_path / "conch_ViT-B-16.json").write_text(
+        json.dumps({"vision_cfg": {"width": 512}, "custom_text": True})
+    )
     module = types.ModuleType("conch.open_clip_custom")
-    module.create_model = lambda name: Conch(1, 512)
+    module.factory = types.SimpleNamespace(CFG_DIR=tmp_path, CoCa=CoCa)
     monkeypatch.setitem(sys.modules, "conch", types.ModuleType("conch"))
     monkeypatch.setitem(sys.modules, "conch.open_clip_custom", module)
     encoder = get_encoder(f"conch={tmp_path}")

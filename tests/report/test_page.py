@@ -9,11 +9,16 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from c2lst.errors import InputError
+from c2lst.privacy import PrivacyAudit
+from c2lst.privacy.intervals import Interval
+from c2lst.privacy.membership import Attack
 from c2lst.report import write_report
 from c2lst.report.artefacts import read_artefacts
+from c2lst.report.clusters import cluster_views, of_spots
 from c2lst.report.page import render
 
 VOID = {"meta", "img", "br", "hr", "input", "link", "source", "wbr"}
@@ -102,7 +107,48 @@ def test_every_picture_has_words(page: Page) -> None:
 
 def test_order_of_the_parts(page: Page) -> None:
     ids = [section["id"] for section in page.all("section")]
-    assert ids == ["slide", "patches", "maps", "methods", "stages", "provenance", "limits"]
+    assert ids == [
+        *("slide", "patches", "maps", "methods", "privacy", "stages", "provenance", "limits")
+    ]
+
+
+def test_clusters_show_the_patches_of_their_own_spots(make_run: Callable[..., Path]) -> None:
+    run = make_run(genes=6, spots=15)
+    artefacts = read_artefacts(run)
+    views = cluster_views(artefacts)
+    assert len(views) >= 3
+    assert sum(view.spots for view in views) == (artefacts.role == "train").sum()
+    assert all(len(set(view.genes)) == 4 for view in views)
+    text = Page(render(artefacts)).text
+    assert f"{views[0].name} · {views[0].spots} spots" in text and "too few" not in text
+
+
+def test_a_patch_is_shown_with_its_own_spot() -> None:
+    order, spots = of_spots(np.array(["c", "a", "A+B", "a", "b"]), np.array(["a", "b"]))
+    assert order.tolist() == [1, 3, 4] and spots.tolist() == [0, 0, 1]
+
+
+def test_few_spots_are_not_clustered(page: Page) -> None:
+    assert "too few sampled spots to cluster" in page.text
+
+
+def test_privacy_without_an_audit_says_so_and_how_to_make_it(page: Page) -> None:
+    assert "No full audit of the synthetic pairs has been made" in page.text
+    assert "c2lst export run/synthetic -o BUNDLE --adapter run/adapter" in page.text
+
+
+def test_an_audit_is_shown_with_its_verdict_and_its_numbers(make_run: Callable[..., Path]) -> None:
+    run = make_run(genes=4, spots=6)
+    (run / "adapter").mkdir()
+    told = Attack("adapter's loss", Interval(0.7, 0.62, 0.78), None, 0.2, 40, 140)
+    PrivacyAudit("adapter", 40, 140, 3, 0, (), (told,), None, 0.0, None, 0).save(
+        run / "adapter" / "privacy.json"
+    )
+    text = Page(render(read_artefacts(run))).text
+    assert "Audit of the adapter" in text and "Leak found." in text
+    assert "AUC 0.70 (0.62 to 0.78)" in text and "share pixels" in text
+    assert "No full audit of the synthetic pairs has been made" in text
+    assert "export run0/adapter" not in text.replace(run.name, "run0")
 
 
 def test_one_gene_of_each_kind_shows_without_script(page: Page) -> None:

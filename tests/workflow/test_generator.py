@@ -13,13 +13,14 @@ from c2lst.data.preprocessing import Preprocessing
 from c2lst.data.readers import read
 from c2lst.data.simulate import SimulatedTruth, simulate_tissue
 from c2lst.data.split import SpotSplit
+from c2lst.data.synthetic import SyntheticPairs
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.unet import build_unet
 from c2lst.errors import InputError
 from c2lst.evaluation.conditioning import ARMS
 from c2lst.local import AdapterSettings, LocalModel
 from c2lst.local.sources import Sources
-from c2lst.workflow.generator import GeneratorSettings, evaluate_generator
+from c2lst.workflow.generator import GeneratorSettings, evaluate_generator, judge_pairs
 from c2lst.workflow.generator.evidence import gather
 from c2lst.workflow.generator.parts import composition
 from toy import SHAPE, training
@@ -128,7 +129,10 @@ def test_missing_genes_change_more_the_more_there_are(judged):
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({"encoder": "inception"}, "unknown name"), ({"nuclei": "by eye"}, "watershed or hovernet")],
+    [
+        ({"encoder": "inception"}, "unknown name"),
+        ({"nuclei": "by eye"}, "watershed, hovernet or cellvit=FOLDER"),
+    ],
 )
 def test_what_is_not_known_is_refused_before_anything_is_drawn(tissue, change, named, monkeypatch):
     _, section, split, local, _ = tissue
@@ -139,6 +143,45 @@ def test_what_is_not_known_is_refused_before_anything_is_drawn(tissue, change, n
     monkeypatch.setattr(LocalModel, "synthesize_profiles", never)
     with pytest.raises(InputError, match=named):
         gather(local, section, split, dataclasses.replace(SETTINGS, **change))
+
+
+def test_cellvit_gets_the_patches_that_the_slide_does_not_have(tissue, tmp_path):
+    _, section, split, local, _ = tissue
+    how = dataclasses.replace(SETTINGS, nuclei=f"cellvit={tmp_path}")
+    around = section.centres_um[:, None] + 5 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    cells = [{"type": 1, "contour": (each / section.mpp).tolist()} for each in around]
+    (tmp_path / "slide.json").write_text(json.dumps({"cells": cells}))
+    with pytest.raises(InputError, match="none of synthetic, shuffled, unconditional"):
+        gather(local, section, split, how, directory=tmp_path / "drawn")
+    square = [[200, 200], [240, 200], [240, 240], [200, 240]]
+    for arm in ARMS:
+        assert (tmp_path / f"{arm}.tiff").is_file()
+        found = {"cells": [{"type": 2, "contour": square}]}
+        (tmp_path / f"{arm}_cells.json").write_text(json.dumps(found))
+    nuclei = gather(local, section, split, how, directory=tmp_path / "drawn").nuclei
+    assert nuclei.kinds == ("Inflammatory", "Neoplastic")
+    assert (nuclei.nuclei("training").counts == 1).all()
+    assert nuclei.nuclei("synthetic").counts.sum() == 1
+
+
+def test_pairs_are_judged_without_drawing(tissue):
+    _, section, split, local, _ = tissue
+    training = split.training(section)
+    real = local.preprocessing.images(training)
+    values = local.preprocessing.expression(training)
+
+    def judged_as(images):
+        seeds = np.arange(len(training))
+        pairs = SyntheticPairs(images, values, values, training.barcodes, seeds, 1.0, "fast")
+        return judge_pairs(pairs, section, split, local.preprocessing, encoder="random")
+
+    rng = np.random.default_rng(0)
+    copies, noise = judged_as(real), judged_as(rng.integers(0, 256, real.shape, dtype=np.uint8))
+    assert copies["likeness"] == pytest.approx(1) and copies["likeness_margin_low"] > 0
+    for name in ("kernel_distance", "precision", "coverage", "nuclei_per_mm2"):
+        assert copies[name] == pytest.approx(copies[f"{name}_real"])
+    assert noise["kernel_distance"] > 2 * abs(copies["kernel_distance"])
+    assert noise["likeness_margin_low"] < 0 and noise["spots"] == len(training)
 
 
 def test_an_untrained_adapter_is_not_taken_for_one_that_listens(tissue, tmp_path):

@@ -42,7 +42,11 @@ def evaluate_generator(
         ),
     ] = "auto",
     nuclei: Annotated[
-        Literal["watershed", "hovernet"], typer.Option(help="What finds nuclei.")
+        str,
+        typer.Option(
+            help="What finds nuclei: watershed, hovernet, hovernet=WEIGHTS, or cellvit=FOLDER for "
+            "what CellViT found."
+        ),
     ] = "watershed",
     umap: Annotated[bool, typer.Option(help="Map patches by UMAP, too, if installed.")] = True,
     drop_genes: Annotated[

@@ -50,8 +50,8 @@ def cluster_rows(
     clusters: np.ndarray,
     scaled: np.ndarray,
     genes: Sequence[str],
-    real: np.ndarray,
-    synthetic: np.ndarray,
+    real: Any,
+    synthetic: Any,
     sources: np.ndarray,
     *,
     patches: int = PATCHES,
@@ -68,9 +68,9 @@ def cluster_rows(
     genes
         Names of the G genes.
     real
-        uint8 ``(n, S, S, 3)``: their patches.
+        uint8 ``(n, S, S, 3)``: their patches, an array or read when they are asked for.
     synthetic
-        uint8 ``(m, S, S, 3)``.
+        uint8 ``(m, S, S, 3)``, likewise.
     sources
         int ``(m,)``: the training spot that each was drawn for, as a row of ``real``; every spot
         has one.

@@ -62,6 +62,7 @@ def draw_gallery(
     names: np.ndarray,
     own_names: np.ndarray,
     features: str,
+    patch_um: float,
 ) -> Figure:
     """Draw a column for each synthetic patch: it, its spot's real patch, the most like real ones.
 
@@ -77,6 +78,8 @@ def draw_gallery(
         ``(n,)`` and ``(c,)``: barcodes of the real patches, and of the spots drawn for.
     features
         By which they were searched.
+    patch_um
+        Width of a patch in µm.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -92,7 +95,7 @@ def draw_gallery(
             layout=ConstrainedLayoutEngine(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0),
         )
         figure.suptitle(
-            f"Chosen at random; likeness is the cosine of {features}",
+            f"Chosen at random, {patch_um:.0f} µm wide; likeness is the cosine of {features}",
             x=0.01, ha="left", fontsize=8.5, color=INK,
         )  # fmt: skip
         grid = figure.subplots(number + 2, columns, squeeze=False)

@@ -32,7 +32,7 @@ def audit(
     *,
     model: LocalModel | None = None,
     pairs: SyntheticPairs | None = None,
-    encoder: str = "auto",
+    encoder: str | None = "auto",
     seed: int = 0,
 ) -> tuple[PrivacyAudit, np.ndarray]:
     """Attack an adapter, or synthetic pairs with or without their adapter.
@@ -48,7 +48,7 @@ def audit(
     pairs
         Synthetic pairs to audit; drawn from the model, one or more for each spot, by default.
     encoder
-        Image encoder for the second look at copying.
+        Image encoder for the second look at copying; None for pixels alone.
     seed
         Of all draws.
 
@@ -110,12 +110,22 @@ def _copying(
     training: np.ndarray,
     held_out: np.ndarray,
     sources: np.ndarray,
-    encoder: str,
+    encoder: str | None,
     seed: int,
 ) -> tuple[tuple[Copying, ...], Nearest]:
     """Look for copies in pixels and in features; the gallery goes by pixels."""
     from c2lst.evaluation.encoders import get_encoder
 
+    by_pixels, nearest = compare(
+        pixels(synthetic, turns=False),
+        pixels(training, turns=True),
+        pixels(held_out, turns=True),
+        sources,
+        space=PIXELS,
+        seed=seed,
+    )
+    if encoder is None:
+        return (by_pixels,), nearest
     network = get_encoder(encoder)
     by_features, _ = compare(
         network.encode(synthetic),
@@ -123,14 +133,6 @@ def _copying(
         network.encode(held_out)[:, None],
         sources,
         space=network.label,
-        seed=seed,
-    )
-    by_pixels, nearest = compare(
-        pixels(synthetic, turns=False),
-        pixels(training, turns=True),
-        pixels(held_out, turns=True),
-        sources,
-        space=PIXELS,
         seed=seed,
     )
     return (by_pixels, by_features), nearest

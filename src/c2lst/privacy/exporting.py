@@ -5,6 +5,7 @@ Or if someone overrides the audit, whose word then stands in the bundle.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,8 @@ def export(
     picture = bundle.with_name(f"{stem}-gallery-stays-here.png")
     write_png(picture, gallery)
     found.save(bundle.with_name(f"{stem}-{PRIVACY_JSON}"))
+    if os.access(artefact, os.W_OK):  # where the report of a run finds it
+        found.save(artefact / PRIVACY_JSON)
     if found.verdict != "pass" and override is None:
         raise InputError(
             artefact,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAP_INCHES = 2.7
 SLIDE_INCHES = 5.2
+PLACE_INCHES = 1.2
 DPI = 200
 EXPRESSION_MAP = "viridis"
 WIDTH_MAP = "cividis"
@@ -286,6 +287,24 @@ def spot_map(
         discs.set_clim(*limits)
         frame.spots(axes, outlined, facecolor="none", edgecolor="#111111", linewidth=rim)
         return png(few_colours(rendered(figure)))
+
+
+def place_map(frame: Frame, shown: np.ndarray) -> str:
+    """Draw where some spots lie: those of ``shown`` (k,) dark, the others faint."""
+    some = np.zeros(len(frame.centres), dtype=bool)
+    some[shown] = True
+    figure, axes = frame.figure(PLACE_INCHES)
+    frame.background(axes, faint=True)
+    frame.spots(axes, ~some, facecolor=UNMEASURED, linewidth=0)
+    frame.spots(axes, some, facecolor="#0072b2", edgecolor="#111111", linewidth=0.3)
+    return png(few_colours(rendered(figure)))
+
+
+def sheet(pixels: np.ndarray) -> str:
+    """Show a sheet of patches (height, width, 3) uint8."""
+    from PIL import Image
+
+    return jpeg(Image.fromarray(pixels), quality=88)
 
 
 def colour_bar(colours: str) -> str:

@@ -69,7 +69,7 @@ def fill(template: str, content: Mapping[str, Any]) -> str:
 
 def content(artefacts: RunArtefacts) -> dict[str, Any]:
     """Gather everything that the template shows."""
-    from c2lst.report import explorer, gene_maps, pictures, tables, verdict
+    from c2lst.report import clusters, explorer, gene_maps, pictures, privacy, tables, verdict
     from c2lst.report.choices import GeneChoice, choose_genes
     from c2lst.report.wording import EXPRESSION_UNIT
 
@@ -93,12 +93,15 @@ def content(artefacts: RunArtefacts) -> dict[str, Any]:
         "notes": [str(note) for note in artefacts.manifest.get("notes") or ()],
         "slide": pictures.slide_panel(artefacts),
         "patches": pictures.patch_panel(artefacts),
+        "clusters": clusters.cluster_views(artefacts),
         "genes": gene_maps.gene_panels(artefacts, list(still.values())),
         "explorer": explorer.gene_explorer(artefacts, choices),
         "methods": tables.method_table(artefacts),
         "coverage": tables.coverage_rows(artefacts),
         "scatters": pictures.scatters(artefacts),
         "other_columns": artefacts.other_columns,
+        "privacy": privacy.privacy_panel(artefacts),
+        "privacy_axis": privacy.AXIS,
         "stages": tables.stage_rows(artefacts),
         "provenance": tables.provenance(artefacts),
         "files": tables.file_rows(artefacts),

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 ROWS = 5
 SYNTHETIC_COLUMNS = 5
-GALLERY = 48
-GALLERY_COLUMNS = 8
 
 ROLE_LABELS = {
     "train": "sequenced (the model learns from these)",
@@ -61,7 +59,7 @@ class PatchRow:
     """A sampled spot: its real patch, as scanned and restained, and synthetic ones."""
 
     barcode: str
-    genes: str
+    genes: tuple[str, ...]
     real: Picture
     restained: Picture | None
     synthetic: tuple[Picture, ...]
@@ -69,13 +67,12 @@ class PatchRow:
 
 @dataclass(frozen=True)
 class PatchPanel:
-    """Rows of patches, and mosaics of many."""
+    """Rows of patches."""
 
     rows: tuple[PatchRow, ...]
     columns: int
     restained: bool
     pairs: int
-    gallery: tuple[tuple[str, Picture], ...]
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ def patch_panel(artefacts: RunArtefacts) -> PatchPanel | None:
     )
     if len(sources) == 0:
         return None
-    scaled = _standardised(artefacts)[sources]
+    scaled = standardised(artefacts)[sources]
     order = np.argsort(first_component(scaled), kind="stable") if len(sources) > 1 else [0]
     rows = tuple(
         _patch_row(
@@ -135,13 +132,10 @@ def patch_panel(artefacts: RunArtefacts) -> PatchPanel | None:
         columns=max(len(row.synthetic) for row in rows),
         restained=_restainer(artefacts) is not None,
         pairs=len(synthetic.barcodes),
-        gallery=_gallery(
-            artefacts, real, [where[str(b)] for b in artefacts.barcodes[sources]], synthetic
-        ),
     )
 
 
-def _standardised(artefacts: RunArtefacts) -> np.ndarray:
+def standardised(artefacts: RunArtefacts) -> np.ndarray:
     """Observed expression (n, G) in standard deviations over the sampled spots; unknown as 0."""
     observed = artefacts.observed
     train = observed[artefacts.role == "train"]
@@ -158,7 +152,7 @@ def _patch_row(
     synthetic: BarcodedPatches,
 ) -> PatchRow:
     top = np.argsort(-scaled, kind="stable")[:3]
-    genes = ", ".join(f"{artefacts.genes[g]}\u00a0{number(scaled[g], 1, signed=True)}" for g in top)
+    genes = tuple(f"{artefacts.genes[g]} {number(scaled[g], 1, signed=True)}" for g in top)
     pixels = real.read([where[barcode]])
     restained = None
     restainer = _restainer(artefacts)
@@ -188,30 +182,10 @@ def _restainer(artefacts: RunArtefacts) -> Preprocessing | None:
     return fitted
 
 
-def _restained(artefacts: RunArtefacts, images: np.ndarray) -> np.ndarray:
+def restained(artefacts: RunArtefacts, images: np.ndarray) -> np.ndarray:
+    """Bring real patches (k, S, S, 3) to the stain that the local model works in."""
     restainer = _restainer(artefacts)
     return images if restainer is None else restainer.images(images)
-
-
-def _gallery(
-    artefacts: RunArtefacts, real: BarcodedPatches, sources: list[int], synthetic: BarcodedPatches
-) -> tuple[tuple[str, Picture], ...]:
-    # As many of both kinds, evenly through the files: neither side is a selection.
-    count = min(GALLERY, len(sources), len(synthetic.barcodes))
-    shown = (
-        ("Real", _restained(artefacts, real.read(spread(np.asarray(sources), count)))),
-        ("Synthetic", synthetic.read(spread(np.arange(len(synthetic.barcodes)), count))),
-    )
-    return tuple(
-        (
-            title,
-            Picture(
-                figures.mosaic(images, GALLERY_COLUMNS),
-                f"{count} {title.lower()} patches in rows",
-            ),
-        )
-        for title, images in shown
-    )
 
 
 def scatters(artefacts: RunArtefacts) -> list[ScatterView]:

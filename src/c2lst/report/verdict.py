@@ -143,7 +143,8 @@ def judge(artefacts: RunArtefacts) -> Verdict:
 
 def _in_sentence(method: str) -> str:
     label = method_name(method).label
-    return label if label.startswith("c2lst") else label[0].lower() + label[1:]
+    own_name = label.startswith("c2lst") or any(c.isupper() for c in label.split()[0][1:])
+    return label if own_name else label[0].lower() + label[1:]
 
 
 def _headline(result: Contrast, ours: MethodScore, baseline: MethodScore, judged: str) -> str:

@@ -13,8 +13,9 @@ from c2lst.evaluation.expression.names import COTRAINED
 BASELINES = (
     *("train_median", "train_mean", "knn", "inverse_distance", "kriging", "kriging_shared"),
     *("kriging_recentred", "ridge", "ridge_coordinates"),
+    *("resnet_50", "densenet_121"),
 )
-"""The simple baselines, of which the headline is judged against the best."""
+"""The baselines, of which the headline is judged against the best."""
 
 EXPRESSION_UNIT = "log1p of counts per 10,000"
 
@@ -41,6 +42,8 @@ METHODS: Mapping[str, MethodName] = {
     TWIN: MethodName("c2lst, real only (step-matched)", ("image", "place")),
     NETWORK: MethodName("Network, real + synthetic", ("image", "synthetic")),
     NETWORK_TWIN: MethodName("Network, real only (step-matched)", ("image",)),
+    "resnet_50": MethodName("ResNet-50, real only", ("image",)),
+    "densenet_121": MethodName("DenseNet-121, real only", ("image",)),
     "ridge_coordinates": MethodName("Frozen encoder + ridge + coordinates", ("image", "place")),
     "ridge": MethodName("Frozen encoder + ridge", ("image",)),
     "kriging": MethodName("Kriging", ("place",)),
@@ -61,6 +64,7 @@ STAGES: Mapping[str, str] = {
     "adapt": "Local model: adapt to this slide",
     "synthesize": "Make synthetic pairs",
     "train": "Train the predictor",
+    "baselines": "Train networks as baselines",
     "predict": "Predict every spot",
     "evaluate": "Compare with baselines",
     "report": "Write this report",
@@ -84,6 +88,7 @@ FILES: Mapping[str, str] = {
     "did there",
     "map.h5ad": "Predicted expression of the tissue between the spots, with intervals (AnnData)",
     "predictor": "The trained expression predictor",
+    "baselines.safetensors": "What the networks predict that were trained as baselines",
     "manifest.json": "Settings, seeds, versions, durations and hashes of this run",
     "report.html": "This page",
 }

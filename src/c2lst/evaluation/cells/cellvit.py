@@ -1,4 +1,4 @@
-"""Nuclei that CellViT (Hörst et al., Medical Image Analysis 2024) found on the slide.
+"""Nuclei that CellViT (Hörst et al., Medical Image Analysis 2024) found.
 
 Read from its own ``cells.json`` and ``cells.geojson``, and from what HEST-1k brings as
 ``cellvit_seg/SAMPLE_cellvit_seg.geojson`` (or ``.geojson.zip``).
@@ -8,22 +8,73 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from c2lst.errors import InputError
-from c2lst.evaluation.cells.nuclei import Nuclei
+from c2lst.evaluation.cells.nuclei import Nuclei, Segmentation
 
 if TYPE_CHECKING:
     from c2lst.data.section import Section
 
 TYPES = {1: "Neoplastic", 2: "Inflammatory", 3: "Connective", 4: "Dead", 5: "Epithelial"}
+_FILES = "cells.json, cells.geojson or SAMPLE_cellvit_seg.geojson(.zip)"
 
 
-def read_cellvit(path: Path, section: Section, *, mpp: float | None = None) -> Nuclei:
+@dataclass(frozen=True, eq=False)
+class OutlinedNuclei:
+    """The nuclei of n patches as outlines.
+
+    Parameters
+    ----------
+    patch
+        int ``(m,)``: the patch that each is in.
+    outlines_um
+        For each, ``(k, 2)`` as (x, y) from the upper left corner of its patch.
+    types
+        For each, the name of its type.
+    patches, patch_um
+        How many patches there are, and how wide.
+    """
+
+    patch: np.ndarray
+    outlines_um: Sequence[np.ndarray]
+    types: Sequence[str]
+    patches: int
+    patch_um: float
+
+    def nuclei(self, kinds: tuple[str, ...]) -> Nuclei:
+        """Measure them; ``kinds`` holds all types, in the order of the result's ``kind``."""
+        found = np.array([_described(outline) for outline in self.outlines_um]).reshape(-1, 4)
+        return Nuclei(
+            patch=self.patch,
+            centres_um=found[:, :2],
+            area_um2=found[:, 2],
+            eccentricity=found[:, 3],
+            kind=np.array([kinds.index(name) for name in self.types], dtype=int),
+            kinds=kinds,
+            patches=self.patches,
+            patch_um=self.patch_um,
+        )
+
+    def segment(self, rows: np.ndarray, kinds: tuple[str, ...], size: int = 256) -> Segmentation:
+        """Draw those of some patches as areas of ``size`` x ``size`` px."""
+        from skimage.draw import polygon
+
+        labels, numbers = np.zeros((len(rows), size, size), dtype=int), []
+        for place, row in enumerate(rows):
+            for k in np.flatnonzero(self.patch == row).tolist():
+                x, y = self.outlines_um[k].T * (size / self.patch_um)
+                numbers.append(kinds.index(self.types[k]))
+                labels[place][polygon(y, x, (size, size))] = len(numbers)
+        return Segmentation(labels, np.array(numbers, dtype=int))
+
+
+def read_cellvit(path: Path, section: Section, *, mpp: float | None = None) -> OutlinedNuclei:
     """Read the nuclei within the patches of a section's spots.
 
     A nucleus belongs to every patch that its centre is in.
@@ -31,7 +82,7 @@ def read_cellvit(path: Path, section: Section, *, mpp: float | None = None) -> N
     Parameters
     ----------
     path
-        The file.
+        The file, of the section's slide.
     section
         The spots.
     mpp
@@ -45,52 +96,74 @@ def read_cellvit(path: Path, section: Section, *, mpp: float | None = None) -> N
     from scipy.spatial import KDTree
 
     scale = section.mpp if mpp is None else mpp
-    outlines = list(_outlines(path))
-    if not outlines:
-        raise InputError(path, "holds no nuclei", expected="cells with outlines")
-    kinds = tuple(sorted({kind for kind, _ in outlines}))
-    found = np.array([_described(points * scale) for _, points in outlines])
-    number = np.array([kinds.index(kind) for kind, _ in outlines])
+    outlines = [(kind, points * scale) for kind, points in read_outlines(path)]
     centres, width = section.centres_um, section.patches.patch_um
-    inside = KDTree(found[:, :2]).query_ball_point(centres, width / 2, p=np.inf)
+    middles = np.array([_described(points)[:2] for _, points in outlines])
+    inside = KDTree(middles).query_ball_point(centres, width / 2, p=np.inf)
     patch = np.repeat(np.arange(len(inside)), [len(near) for near in inside])
     if not len(patch):
         raise InputError(
             path, "has no nucleus in a patch of the section",
-            found=f"nuclei around {found[:, :2].mean(axis=0).round()} µm",
+            found=f"nuclei around {middles.mean(axis=0).round()} µm",
             expected=f"around {centres.mean(axis=0).round()} µm",
             remedy="give the µm per px of the file's coordinates",
         )  # fmt: skip
+    corners = centres - width / 2
     row = np.concatenate([np.asarray(near, dtype=int) for near in inside])
-    return Nuclei(
+    return OutlinedNuclei(
         patch=patch,
-        centres_um=found[row, :2] - centres[patch] + width / 2,
-        area_um2=found[row, 2],
-        eccentricity=found[row, 3],
-        kind=number[row],
-        kinds=kinds,
+        outlines_um=[outlines[k][1] - corners[p] for k, p in zip(row, patch, strict=True)],
+        types=[outlines[k][0] for k in row],
         patches=len(section),
         patch_um=width,
     )
 
 
-def _outlines(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Kind and outline (k, 2), as (x, y) in px, of each nucleus of a file."""
+def read_outlines(path: Path) -> list[tuple[str, np.ndarray]]:
+    """Type and outline ``(k, 2)``, as (x, y) in px, of each nucleus of a file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, lacks a field, or holds no nucleus.
+    """
     content = _json(path)
     if isinstance(content, dict) and "cells" in content:
-        names = {int(k): str(v) for k, v in content.get("type_map", TYPES).items()}
-        for cell in content["cells"]:
-            yield names.get(int(cell["type"]), str(cell["type"])), _points(path, cell["contour"])
-        return
+        found = list(_of_cells(path, content))
+    else:
+        found = list(_of_features(path, content))
+    if not found:
+        raise InputError(path, "holds no nuclei", expected="cells with outlines")
+    return found
+
+
+def _of_cells(path: Path, content: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
+    names = {int(k): str(v) for k, v in content.get("type_map", TYPES).items()}
+    for number, cell in enumerate(content["cells"]):
+        where = f"cells[{number}]"
+        kind = _field(path, where, cell, "type")
+        points = _points(path, where, _field(path, where, cell, "contour"))
+        yield names.get(int(kind), str(kind)), points
+
+
+def _of_features(path: Path, content: Any) -> Iterator[tuple[str, np.ndarray]]:
     features = content.get("features", []) if isinstance(content, dict) else content
-    for feature in features:
-        geometry = feature["geometry"]
-        kind = feature.get("properties", {}).get("classification", {}).get("name", "nucleus")
-        polygons = geometry.get("coordinates", [])
-        if geometry["type"] not in ("Polygon", "MultiPolygon"):
+    for number, feature in enumerate(features):
+        where = f"features[{number}]"
+        geometry = _field(path, where, feature, "geometry")
+        form = _field(path, f"{where}.geometry", geometry, "type")
+        if form not in ("Polygon", "MultiPolygon"):
             continue  # centres alone: they say nothing of size and shape
-        for polygon in [polygons] if geometry["type"] == "Polygon" else polygons:
-            yield str(kind), _points(path, polygon[0])
+        polygons = _field(path, f"{where}.geometry", geometry, "coordinates")
+        kind = feature.get("properties", {}).get("classification", {}).get("name", "nucleus")
+        for polygon in [polygons] if form == "Polygon" else polygons:
+            yield str(kind), _points(path, f"{where}.geometry.coordinates", polygon[0])
+
+
+def _field(path: Path, where: str, holder: Any, key: str) -> Any:
+    if not isinstance(holder, dict) or key not in holder:
+        raise InputError(path, f"{where} has no {key!r}", expected=_FILES)
+    return holder[key]
 
 
 def _json(path: Path) -> Any:
@@ -102,15 +175,20 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(
-            path, "is no readable file of nuclei", found=error,
-            expected="cells.json, cells.geojson or SAMPLE_cellvit_seg.geojson(.zip)",
-        ) from error  # fmt: skip
+            path, "is no readable file of nuclei", found=error, expected=_FILES
+        ) from error
 
 
-def _points(path: Path, values: Any) -> np.ndarray:
-    points = np.asarray(values, dtype=float)
+def _points(path: Path, where: str, values: Any) -> np.ndarray:
+    try:
+        points = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        points = np.empty(0)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
-        raise InputError(path, "has an outline of no area", found=f"shape {points.shape}")
+        raise InputError(
+            path, f"{where} is no outline", found=f"shape {points.shape}",
+            expected="at least three points (x, y)",
+        )  # fmt: skip
     return points
 
 

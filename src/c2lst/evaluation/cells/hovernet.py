@@ -37,7 +37,7 @@ class HoverNetFinder:
     Raises
     ------
     InputError
-        If tiatoolbox is not installed.
+        If tiatoolbox is not installed, or the file is missing.
     """
 
     name = "hovernet"
@@ -59,6 +59,8 @@ class HoverNetFinder:
                 "HoVer-Net", "tiatoolbox is not here",
                 remedy="pip install 'tiatoolbox>=1.5', in an environment of its own if need be",
             ) from error  # fmt: skip
+        if weights is not None and not weights.is_file():
+            raise InputError(weights, "no such file", expected=f"weights of {MODEL}")
         path = weights or fetch_pretrained_weights(MODEL)
         self._network: Any = HoVerNet(num_types=len(PANNUKE) + 1, mode="fast").eval()
         # Tensors alone, which runs no code of the file.

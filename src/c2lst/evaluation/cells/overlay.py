@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from c2lst.evaluation.cells.nuclei import NucleusFinder
+from c2lst.evaluation.cells.nuclei import Segmentation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,24 +20,30 @@ COLOURS = ("#f0e442", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00")
 _TILE = 1.05
 
 
-def draw_overlay(finder: NucleusFinder, rows: Mapping[str, np.ndarray], patch_um: float) -> Figure:
+def draw_overlay(
+    rows: Mapping[str, tuple[np.ndarray, Segmentation]],
+    patch_um: float,
+    label: str,
+    kinds: Sequence[str] = ("nucleus",),
+) -> Figure:
     """Draw patches, each without and with the outlines of its nuclei.
 
     Parameters
     ----------
-    finder
-        What finds them.
     rows
-        uint8 patches ``(k, S, S, 3)`` by what they are, such as "real"; each has a pair of rows.
+        uint8 patches ``(k, S, S, 3)`` and their nuclei, by what they are, such as "real"; each has
+        a pair of rows.
     patch_um
         Width of a patch in µm.
+    label, kinds
+        What found the nuclei, and the names of their kinds.
     """
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.lines import Line2D
 
-    columns = max(len(images) for images in rows.values())
+    columns = max(len(images) for images, _ in rows.values())
     style: dict[Any, Any] = {"font.family": ["DejaVu Sans"], "font.size": 8}
     with matplotlib.rc_context(style):
         figure: Figure = Figure(
@@ -45,8 +51,7 @@ def draw_overlay(finder: NucleusFinder, rows: Mapping[str, np.ndarray], patch_um
             layout=ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0),
         )
         grid = figure.subplots(2 * len(rows), columns, squeeze=False)
-        for number, (name, images) in enumerate(rows.items()):
-            found = finder.segment(images, patch_um)
+        for number, (name, (images, found)) in enumerate(rows.items()):
             above, below = grid[2 * number : 2 * number + 2]
             for column in range(columns):
                 for axes in (above[column], below[column]):
@@ -62,10 +67,11 @@ def draw_overlay(finder: NucleusFinder, rows: Mapping[str, np.ndarray], patch_um
                     _outline(below[column], found.labels[column], found.kinds, patch_um)
             above[0].set_ylabel(name, color=INK, weight="bold")
             below[0].set_ylabel("nuclei", color=INK)
-        figure.suptitle(f"Nuclei by {finder.label}", x=0.01, ha="left", fontsize=9, color=INK)
-        if len(finder.kinds) > 1:
-            lines = [Line2D([], [], color=_colour(k)) for k in range(len(finder.kinds))]
-            figure.legend(lines, finder.kinds, loc="outside lower left", ncols=6, frameon=False)
+        title = f"Nuclei by {label}; patches are {patch_um:.0f} µm wide"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=9, color=INK)
+        if len(kinds) > 1:
+            lines = [Line2D([], [], color=_colour(k)) for k in range(len(kinds))]
+            figure.legend(lines, kinds, loc="outside lower left", ncols=6, frameon=False)
     return figure
 
 

@@ -118,11 +118,14 @@ def _transformers(spec: EncoderSpec, folder: Path) -> Loaded:
 def _conch(spec: EncoderSpec, folder: Path) -> Loaded:
     """Build CONCH by its authors' package and fill it; features before the contrastive head."""
     try:
-        from conch.open_clip_custom import create_model  # type: ignore[import-not-found]
+        from conch.open_clip_custom import factory  # type: ignore[import-not-found]
     except (ImportError, RuntimeError) as error:
         raise _missing(spec, "conch", _CONCH) from error
-    network = create_model("conch_ViT-B-16")
-    _fill(network, folder)
+    # Its own create_model reads pickles; images need the image tower alone.
+    config = read_json(factory.CFG_DIR / "conch_ViT-B-16.json", required=("vision_cfg",))
+    config.pop("custom_text", None)
+    network = factory.CoCa(**config)
+    _fill(network, folder, needed="visual.")
     return network, lambda model, pixels: model.encode_image(
         pixels, proj_contrast=False, normalize=False
     )
@@ -144,17 +147,18 @@ def _check_width(spec: EncoderSpec, width: int) -> None:
         )  # fmt: skip
 
 
-def _fill(network: nn.Module, folder: Path) -> None:
-    """Load weights; the file may have more (a classifier), but nothing may be missing."""
+def _fill(network: nn.Module, folder: Path, needed: str = "") -> None:
+    """Load weights; the file may have more (a classifier), but nothing needed may be missing."""
     from safetensors.torch import load_file
 
     path = weights_file(folder)
     try:
-        missing = network.load_state_dict(load_file(path), strict=False).missing_keys
+        lacking = network.load_state_dict(load_file(path), strict=False).missing_keys
     except Exception as error:  # a damaged file, or shapes of another network
         raise InputError(
             path, "are not the weights of this network", found=str(error).splitlines()[0]
         ) from error
+    missing = [name for name in lacking if name.startswith(needed)]
     if missing:
         raise InputError(path, "lacks weights of this network", found=f"no {missing[0]}")
 

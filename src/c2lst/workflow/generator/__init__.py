@@ -17,6 +17,7 @@ import numpy as np
 from c2lst import __version__
 from c2lst.evaluation.correspondence import expression_clusters
 from c2lst.storage import whole_file, write_json
+from c2lst.workflow.generator.brief import judge_pairs
 from c2lst.workflow.generator.distances import distribution, likeness
 from c2lst.workflow.generator.evidence import TRAINING, Evidence, GeneratorSettings, gather
 from c2lst.workflow.generator.part import Part
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from c2lst.data.split import SpotSplit
     from c2lst.local import LocalModel
 
-__all__ = ["GeneratorSettings", "Part", "evaluate_generator"]
+__all__ = ["GeneratorSettings", "Part", "evaluate_generator", "judge_pairs"]
 
 FORMAT = 2
 GENERATOR_JSON, GENERATOR_CSV = "generator.json", "generator.csv"
@@ -139,7 +140,7 @@ def _write(
                 "use": "never seen by the generator; trains the readers of this evaluation, and "
                 "nothing else",
             },
-            "nuclei": evidence.finder.label,
+            "nuclei": evidence.nuclei.label,
             "parts": [
                 {
                     "part": part.name,

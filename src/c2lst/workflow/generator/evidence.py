@@ -15,12 +15,13 @@ from c2lst.progress import logger
 if TYPE_CHECKING:
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
-    from c2lst.evaluation.cells import NucleusFinder
+    from c2lst.evaluation.cells import NucleusFinder, NucleusSets
     from c2lst.evaluation.encoders import ImageEncoder
     from c2lst.local import LocalModel
 
 TRAINING, HELD_OUT = "training", "held_out"
 NUCLEI_AND_STAINS = "nuclei and stains"
+CELLVIT = "cellvit"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class GeneratorSettings:
     encoder
         Whose features are compared (:func:`c2lst.evaluation.encoders.get_encoder`).
     nuclei
-        What finds nuclei: ``watershed``, or ``hovernet`` where tiatoolbox is installed.
+        What finds nuclei: ``watershed``; ``hovernet``, or ``hovernet=WEIGHTS``, where tiatoolbox
+        is installed; ``cellvit=FOLDER`` for what CellViT found.
     umap
         Whether patches are mapped by UMAP, too, where umap-learn is installed.
     drop_genes
@@ -74,8 +76,8 @@ class Evidence:
     looks
         What is read of a patch: first the features of the encoder, then nuclei and stains; each
         ``(patches, d)`` under the keys of ``images``.
-    encoder, finder
-        What described the patches, and what finds their nuclei.
+    encoder, nuclei
+        What described the patches, and what knows their nuclei.
     patch_um
         Side of a patch in µm.
     seed
@@ -91,7 +93,7 @@ class Evidence:
     images: dict[str, Any]
     looks: dict[str, dict[str, np.ndarray]]
     encoder: ImageEncoder
-    finder: NucleusFinder
+    nuclei: NucleusSets
     patch_um: float
     seed: int
 
@@ -138,6 +140,9 @@ def gather(
     }
     finder = _finder(settings.nuclei, images[HELD_OUT], local)
     images |= _arms(local, training, settings, directory)
+    # Spots of another section do not lie on the adapter's slide.
+    of_slide = {TRAINING: training} | ({HELD_OUT: unseen} if held_out is None else {})
+    nuclei = _nuclei(finder, images, local.central.patch_um, of_slide)
     return Evidence(
         training=training,
         held_out=unseen,
@@ -148,7 +153,7 @@ def gather(
         images=images,
         looks=_looks(images, local, encoder),
         encoder=encoder,
-        finder=finder,
+        nuclei=nuclei,
         patch_um=local.central.patch_um,
         seed=settings.seed,
     )
@@ -188,17 +193,34 @@ def _arms(
     return drawn
 
 
-def _finder(name: str, real: np.ndarray, local: LocalModel) -> NucleusFinder:
-    """Make what finds nuclei; it knows held-out real patches at most."""
+def _finder(how: str, real: np.ndarray, local: LocalModel) -> NucleusFinder | Path:
+    """Make what finds nuclei, which knows held-out real patches at most, or name its folder."""
     from c2lst.evaluation.cells import WatershedFinder
     from c2lst.evaluation.cells.hovernet import HoverNetFinder
 
-    if name == WatershedFinder.name:
+    name, _, place = how.partition("=")
+    if how == WatershedFinder.name:
         return WatershedFinder.fit(real, local.central.patch_um, local.preprocessing.stain)
     if name == HoverNetFinder.name:
-        return HoverNetFinder()
-    known = f"{WatershedFinder.name} or {HoverNetFinder.name}"
-    raise InputError("nuclei", "unknown way to find them", found=name, expected=known)
+        return HoverNetFinder(Path(place) if place else None)
+    if name == CELLVIT and place:
+        return Path(place)
+    known = f"{WatershedFinder.name}, {HoverNetFinder.name} or {CELLVIT}=FOLDER"
+    raise InputError("nuclei", "unknown way to find them", found=how, expected=known)
+
+
+def _nuclei(
+    finder: NucleusFinder | Path,
+    images: dict[str, Any],
+    patch_um: float,
+    sections: dict[str, Section],
+) -> NucleusSets:
+    from c2lst.evaluation.cells import FoundNuclei
+    from c2lst.evaluation.cells.cellvit_sets import CellVitNuclei
+
+    if isinstance(finder, Path):
+        return CellVitNuclei(finder, images, patch_um, sections)
+    return FoundNuclei(finder, images, patch_um)
 
 
 def _looks(

@@ -53,11 +53,13 @@ def draw_all(
     _embedding(output / EMBEDDING_PNG, evidence, clusters, umap)
     shown, spots = _chosen(evidence)
     _gallery(output / GALLERY_PNG, evidence, shown, spots)
+    found = evidence.nuclei
     rows = {
-        "real": evidence.images[TRAINING][spots],
-        "synthetic": np.asarray(evidence.images[SYNTHETIC][shown]),
+        name: (np.asarray(evidence.images[key][some]), found.segment(key, some))
+        for name, key, some in (("real", TRAINING, spots), ("synthetic", SYNTHETIC, shown))
     }
-    write_figure(output / NUCLEI_PNG, draw_overlay(evidence.finder, rows, evidence.patch_um))
+    figure = draw_overlay(rows, evidence.patch_um, found.label, found.kinds)
+    write_figure(output / NUCLEI_PNG, figure)
 
 
 def _chosen(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
@@ -94,5 +96,6 @@ def _gallery(path: Path, evidence: Evidence, shown: np.ndarray, spots: np.ndarra
         names,
         evidence.training.barcodes[spots],
         look,
+        evidence.patch_um,
     )
     write_figure(path, figure)

@@ -10,7 +10,6 @@ from c2lst.evaluation.cells import (
     NuclearClasses,
     Nuclei,
     divergence,
-    find_nuclei,
     shares,
 )
 from c2lst.evaluation.conditioning import ARMS, REAL, SYNTHETIC
@@ -34,10 +33,7 @@ MEASURES = {
 
 def count_nuclei(evidence: Evidence) -> dict[str, Nuclei]:
     """Find the nuclei of all patches."""
-    find = evidence.finder
-    return {
-        key: find_nuclei(find, images, evidence.patch_um) for key, images in evidence.images.items()
-    }
+    return {key: evidence.nuclei.nuclei(key) for key in evidence.images}
 
 
 def nuclei(evidence: Evidence, found: dict[str, Nuclei]) -> Part:
@@ -58,9 +54,9 @@ def nuclei(evidence: Evidence, found: dict[str, Nuclei]) -> Part:
         f"synthetic patches show {count['estimate']:,.0f} nuclei per mm² ({count['low']:,.0f} to "
         f"{count['high']:,.0f}) of {area['estimate']:.0f} µm², real ones of the same spots "
         f"{count[REAL]:,.0f} ({count['real_low']:,.0f} to {count['real_high']:,.0f}) of "
-        f"{area[REAL]:.0f} µm², found by {evidence.finder.label}"
+        f"{area[REAL]:.0f} µm², found by {evidence.nuclei.label}"
     )
-    return Part(NUCLEI, evidence.finder.label, table, verdict)
+    return Part(NUCLEI, evidence.nuclei.label, table, verdict)
 
 
 def nuclear_classes(evidence: Evidence, found: dict[str, Nuclei]) -> Part:
@@ -82,9 +78,9 @@ def nuclear_classes(evidence: Evidence, found: dict[str, Nuclei]) -> Part:
     verdict = (
         f"shares of {len(classes.names)} classes of nuclei lie {mine.value:.3f} bit "
         f"({mine.low:.3f} to {mine.high:.3f}) from held-out real patches, other real ones "
-        f"{floor.value:.3f} ({floor.low:.3f} to {floor.high:.3f}), found by {evidence.finder.label}"
+        f"{floor.value:.3f} ({floor.low:.3f} to {floor.high:.3f}), found by {evidence.nuclei.label}"
     )
-    return Part(CLASSES, evidence.finder.label, pd.DataFrame(rows), verdict)
+    return Part(CLASSES, evidence.nuclei.label, pd.DataFrame(rows), verdict)
 
 
 def nuclei_table(evidence: Evidence, found: dict[str, Nuclei]) -> DataFrame:
