@@ -16,6 +16,7 @@ from c2lst.diffusion.trainer import TrainSettings
 from c2lst.diffusion.unet import UNetShape
 from c2lst.errors import InputError
 from c2lst.local import AdapterSettings, SynthesisSettings
+from c2lst.prediction.network_baselines import NETWORKS, once_each
 from c2lst.prediction.predictor import PredictorSettings
 
 Advise = Literal["quick", "full"]
@@ -52,6 +53,10 @@ class RunSettings:
     pitch_um
         Distance between the places of the map between the spots, µm. 0 leaves that map out, but
         where every spot is sequenced (scheme ``all``) it means half the pitch of the array.
+    baselines
+        Networks of the field that are trained as baselines, on real pairs alone, beside those that
+        are no networks: of :data:`~c2lst.prediction.network_baselines.NETWORKS`. They take long
+        without an accelerator, and may be added to a run that is there.
     central, adapter, synthesis, prediction
         Settings of the stages.
     """
@@ -70,6 +75,7 @@ class RunSettings:
     slide_steps: int = 0
     advise: Advise = "quick"
     pitch_um: float = 0.0
+    baselines: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 1:
@@ -84,6 +90,7 @@ class RunSettings:
             raise InputError("settings", "pitch_um", found=self.pitch_um, expected="0 or more")
         if self.genes < 2:
             raise InputError("settings", "genes", found=self.genes, expected="at least 2")
+        object.__setattr__(self, "baselines", once_each(self.baselines, "settings"))
 
     def seeded(self) -> RunSettings:
         """Give the seed of the run to every stage."""
@@ -248,6 +255,7 @@ def _paper() -> RunSettings:
         # Ours: counting the predictor's training in steps, where the paper's 200 epochs grow with
         # the data.
         prediction=PredictorSettings(network="resnet-50", steps=4000, learning_rate=1e-4),
+        baselines=NETWORKS,
     )
 
 

@@ -82,8 +82,9 @@ def test_another_request_or_folder_is_refused(done, sections, quick, tmp_path):
         run_benchmark(leave_one_out(sections), tmp_path, quick)
 
 
-def test_networks_take_part(sections, tmp_path):
-    settings = BenchmarkSettings(genes=12, encoder="random", network="resnet-tiny", steps=2)
+@pytest.mark.parametrize("network", ["resnet-tiny", "frozen"])
+def test_networks_take_part(sections, tmp_path, network):
+    settings = BenchmarkSettings(genes=12, encoder="random", network=network, steps=2)
     table = run_benchmark(leave_one_out(sections[1:]), tmp_path / "out", settings)
     assert "network_real_only" in set(table["method"])
     assert np.isfinite(table["mae"]).all()

@@ -53,7 +53,8 @@ def test_the_verbs_do_by_hand_what_run_strings_together(small_legacy, tmp_path):
     call("pretrain", patches, "-o", paths["central"], *toy)
     call("adapt", *slide, "-o", paths["adapter"], *toy)
     call("synthesize", paths["adapter"], "--section", *slide, "-o", paths["syn"], *toy)
-    call("train", *slide, "-o", paths["model"], "--synthetic", paths["syn"], *toy)
+    call("train", *slide, "-o", paths["model"], "--synthetic", paths["syn"],
+         "--network", "frozen", "--encoder", "central", *toy)  # fmt: skip
     predictions = tmp_path / "predictions.h5ad"
     call("predict", paths["model"], "--section", *slide, "-o", predictions)
     result = call("evaluate", predictions, "-o", tmp_path)
@@ -102,6 +103,9 @@ def bad_calls(folder, legacy):
         "an empty gene list": (*run, "--genes", folder / "genes.txt"),
         "a central model that is none": (*run, "--central", folder / "empty"),
         "a collection without images": (*run, "--collection", folder / "empty"),
+        "an encoder that there is none of": (*run, "--network", "frozen", "--encoder", "clip"),
+        "an encoder that nothing reads": (*run, "--encoder", "central"),
+        "an unknown baseline": (*run, "--baselines", "resnet-50", "vgg"),
         "predictions that are none": ("evaluate", folder / "not.h5ad", "-o", folder),
         "a run that is none": ("report", folder / "empty"),
         "a section that is none": ("split", folder / "empty", "-o", folder / "s.json"),
@@ -109,7 +113,7 @@ def bad_calls(folder, legacy):
     }
 
 
-@pytest.mark.parametrize("index", range(12))
+@pytest.mark.parametrize("index", range(15))
 def test_bad_input_is_one_error(index, small_legacy, tmp_path):
     name, arguments = list(bad_calls(tmp_path, small_legacy).items())[index]
     with pytest.raises(InputError) as caught:

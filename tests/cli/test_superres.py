@@ -78,6 +78,8 @@ def test_components_are_left_out_by_name(made, tmp_path):
     card = (tmp_path / "m/README.md").read_text()
     assert "graph_layer" in card and "use_image" in card
     assert not (tmp_path / "m/regression.safetensors").exists()
+    with pytest.raises(InputError, match="learning-rate"):
+        c2lst("train", made / "maps", "-o", tmp_path / "x", *SMALL, "--learning-rate", -1)
     with pytest.raises(InputError, match="unknown name"):
         c2lst("train", made / "maps", "-o", tmp_path / "x", "--ablate", "nothing")
 
@@ -85,6 +87,23 @@ def test_components_are_left_out_by_name(made, tmp_path):
 def test_a_finished_model_is_not_made_again(made):
     with pytest.raises(InputError, match="complete already"):
         c2lst("train", made / "maps", "-o", made / "model")
+
+
+def test_what_a_user_has_is_never_replaced(made, tmp_path):
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(InputError, match="no model of superres"):
+        c2lst("train", made / "maps", "-o", tmp_path, *SMALL)
+    with pytest.raises(InputError, match="is no folder"):
+        c2lst("evaluate", made / "model", made / "maps", "-o", tmp_path / "mine.txt")
+    with pytest.raises(InputError, match="suffix"):
+        c2lst("predict", made / "model", made / "maps", "-o", tmp_path / "mine.txt")
+    assert (tmp_path / "mine.txt").is_file()
+
+
+@pytest.mark.parametrize("words", [("--spot-um", 0), ("--bin-um", 0), ("--n-genes", 0)])
+def test_sizes_of_nothing_are_refused(tmp_path, words):
+    with pytest.raises(InputError, match=r"above 0|1 or more"):
+        c2lst("build", "simulated", "-o", tmp_path / "maps", *words)
 
 
 def test_which_area_is_asked(made, tmp_path):

@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from c2lst.central import CentralModel
+from c2lst.data.stain import StainReference
 from c2lst.data.synthetic import SyntheticPairs
+from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.stopping import kept_check
+from c2lst.diffusion.unet import build_unet
 from c2lst.errors import InputError
 from c2lst.prediction.controls import shuffled_genes
 from c2lst.prediction.cotraining import CotrainingSettings, CrossFittedNetwork
+from c2lst.prediction.encoders import CentralEncoder, check_network, encoder_of
 from c2lst.prediction.folds import draw_validation
-from c2lst.prediction.frozen import CentralEncoder, FrozenHead, FrozenInputs
+from c2lst.prediction.frozen import FrozenHead, FrozenInputs
+from toy import SHAPE
 
 SETTINGS = CotrainingSettings(
     network="frozen", folds=2, steps=8, batch_size=8, learning_rate=2e-2, seed=2
@@ -106,20 +112,46 @@ def test_an_encoder_of_the_registry_is_found_again(training, tmp_path):
     np.testing.assert_allclose(loaded.predict(images), fitted.predict(images), rtol=1e-6)
 
 
+def central_model(seed):
+    torch.manual_seed(seed)
+    return CentralModel(build_unet(SHAPE).eval(), NoiseProcess(), 112.0, StainReference.standard())
+
+
 def test_a_central_model_is_an_encoder_and_is_asked_for_again(training, tmp_path):
-    class Central:
-        hash = "0123456789abcdef"
-
-        def encode(self, images):
-            return Pooled().encode(images)
-
-    fitted = CrossFittedNetwork.fit(*training, SETTINGS, encoder=CentralEncoder(Central()))
+    central, other = central_model(0), central_model(1)
+    chosen = replace(SETTINGS, encoder="central")
+    fitted = CrossFittedNetwork.fit(*training, chosen, encoder=CentralEncoder(central))
     fitted.save(tmp_path / "networks")
-    with pytest.raises(InputError, match="central model 0123456789ab"):
+    with pytest.raises(InputError, match=f"central model {central.hash[:12]}"):
         CrossFittedNetwork.load(tmp_path / "networks").predict(training[0])
-    encoder = CentralEncoder(Central())
-    loaded = CrossFittedNetwork.load(tmp_path / "networks", encoder=encoder)
-    assert loaded.predict(training[0]).shape == training[1].shape
+    with pytest.raises(InputError, match="another encoder"):
+        CrossFittedNetwork.load(tmp_path / "networks", central=other)
+    loaded = CrossFittedNetwork.load(tmp_path / "networks", central=central)
+    images = training[0][:3]
+    np.testing.assert_array_equal(loaded.predict(images), fitted.predict(images))
+
+
+def test_central_models_of_other_weights_share_no_kept_features(training, tmp_path):
+    chosen, found = replace(SETTINGS, encoder="central"), []
+    for seed in (0, 1):
+        central_model(seed).save(tmp_path / f"{seed}")
+        encoder = encoder_of(chosen, tmp_path / f"{seed}", kept=tmp_path / "kept")
+        found.append(encoder.encode(training[0][:2]))
+        again = encoder_of(chosen, tmp_path / f"{seed}", kept=tmp_path / "kept")
+        np.testing.assert_array_equal(again.encode(training[0][:2]), found[-1])
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+    assert not np.allclose(*found)
+
+
+def test_settings_name_a_network_and_an_encoder_that_are_there(tmp_path):
+    check_network(replace(SETTINGS, encoder="central"))
+    assert encoder_of(replace(SETTINGS, network="resnet-tiny"), tmp_path) is None
+    with pytest.raises(InputError, match=r"clip.*central, imagenet, random"):
+        check_network(replace(SETTINGS, encoder="clip"))
+    with pytest.raises(InputError, match=r"is of a frozen network.*resnet-tiny"):
+        check_network(replace(SETTINGS, network="resnet-tiny", encoder="central"))
+    with pytest.raises(InputError, match=r"vgg.*frozen"):
+        check_network(replace(SETTINGS, network="vgg"))
 
 
 def test_what_a_frozen_network_cannot_do_is_refused(training):

@@ -89,3 +89,15 @@ def test_only_what_trains_its_own_central_model_depends_on_how():
 def test_the_control_of_as_many_epochs_depends_on_the_largest_ratio():
     arm = Arm("same-epochs", 0, "n")
     assert key(arm, grid=StudySettings(ratios=(3,))) != key(arm, grid=StudySettings(ratios=(5,)))
+
+
+def test_an_encoder_counts_by_what_it_computes_and_where_it_is_read():
+    run = settings(prediction={"encoder": "central"})
+
+    def keys(network, *identities):
+        arm = Arm("ratio-0", 0, network)
+        prediction = settings_for(arm, StudySettings(), run.prediction)
+        return {cell_key(Cell(KEY, arm), run, prediction, "abc", name) for name in identities}
+
+    assert len(keys("frozen", "central", "imagenet 1", "imagenet 2")) == 3
+    assert keys("resnet-tiny", "central", "") == {key(Arm("ratio-0", 0, "resnet-tiny"))}

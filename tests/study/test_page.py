@@ -12,6 +12,10 @@ from c2lst.errors import InputError
 from c2lst.prediction.baselines import REGISTRY
 from c2lst.study import is_study, write_study_page
 from c2lst.study.figures import style
+from c2lst.study.grid import NO_NETWORK
+from c2lst.study.regimes import standings
+from c2lst.study.results import BLOCK_TABLE, read_table
+from c2lst.study.tables import standing_table
 from toy_study import write_fake_study
 
 
@@ -73,10 +77,18 @@ def test_the_page_says_where_c2lst_is_best(study):
     assert "c2lst + resnet-tiny: real + 5× synthetic: best in 4, tied in 0, behind in 0" in text
 
 
+def test_a_standing_is_told_of_the_places_that_it_has(study):
+    every = standings(read_table(study, BLOCK_TABLE))
+    some = [s for s in every if s.section == "A" or s.method.arm == NO_NETWORK]
+    places = {m["title"]: m["places"] for m in standing_table(some)["methods"]}
+    assert places.pop("c2lst, no network") == "4 places"
+    assert set(places.values()) == {"2 places"}
+
+
 def test_one_seed_leaves_the_standing_undecided(tmp_path):
     folder = write_fake_study(tmp_path, sections=("A",), seeds=1)
     text = write_study_page(folder).read_text(encoding="utf-8")
-    assert "c2lst, no network: best in 0, tied in 0, behind in 0, undecided in 2" in text
+    assert "c2lst, no network: undecided in 2 of 2 places, against every baseline" in text
 
 
 def test_cells_that_are_not_done_are_counted(study, tmp_path):

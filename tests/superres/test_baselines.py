@@ -82,12 +82,6 @@ def test_ssim_likes_emptiness_where_counts_are_rare():
     assert blur["paper_pearson"] > empty["paper_pearson"] == 0
 
 
-def test_uncertainty_that_follows_the_error_has_rank_one():
-    error = np.random.default_rng(0).normal(size=(3, 200))
-    assert metrics.uncertainty_rank(np.abs(error) * 2, error) == pytest.approx(1)
-    assert metrics.uncertainty_rank(-np.abs(error), error) == pytest.approx(-1)
-
-
 def test_running_moments_are_those_of_numpy():
     values = np.random.default_rng(0).normal(size=(5, 2, 3, 3))
     moments = Moments()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -43,6 +44,18 @@ def test_a_changed_file_is_refused(maps, tmp_path):
     )
     with pytest.raises(InputError, match="not the file that was written"):
         SuperresMaps.load(tmp_path / "maps")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("bin_um", "wide"), ("lr_um", -1), ("genes", 5), ("samples", ["S01"]), ("samples", [{}])],
+)
+def test_json_that_says_something_else_is_refused(maps, tmp_path, key, value):
+    maps.of(["P01"]).save(tmp_path)
+    about = json.loads((tmp_path / "maps.json").read_text())
+    (tmp_path / "maps.json").write_text(json.dumps(about | {key: value}))
+    with pytest.raises(InputError, match=f"'{key}'"):
+        SuperresMaps.load(tmp_path)
 
 
 def test_other_files_are_not_replaced(maps, tmp_path):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from c2lst.errors import InputError
-from c2lst.superres.evaluate import OWN, evaluate
+from c2lst.superres.evaluate import KNOWN, ONE, OWN, evaluate
 from c2lst.superres.lowres import LowRes
 from c2lst.superres.model import SuperresModel
 from c2lst.superres.pooling import spot_counts
@@ -94,7 +96,9 @@ def test_predictions_have_units_tissue_and_the_counts_of_the_spots(model, low):
 
 @pytest.mark.parametrize("solver", ["ancestral", "dpm++"])
 def test_the_seed_decides_the_map(model, low, solver):
-    draw = lambda seed: model.predict(low, samples=1, steps=3, seed=seed, solver=solver).mean  # noqa: E731
+    def draw(seed: int) -> np.ndarray:
+        return model.predict(low, samples=1, steps=3, seed=seed, solver=solver).mean
+
     np.testing.assert_array_equal(draw(0), draw(0))
     assert not np.array_equal(draw(0), draw(1))
 
@@ -141,6 +145,11 @@ def test_a_saved_model_predicts_the_same(model, low, tmp_path):
     np.testing.assert_array_equal(again.predict(low, **FEW).mean, model.predict(low, **FEW).mean)
     np.testing.assert_array_equal(again.regress(low), model.regress(low))
     assert "P03" in (tmp_path / "model/README.md").read_text()
+    short = {name: values[:2] for name, values in model.scale.arrays().items()}
+    for damaged, message in ((short, "genes, found 2"), ({"hr_mean": short["hr_mean"]}, "arrays")):
+        save_file(damaged, tmp_path / "model/scale.safetensors")
+        with pytest.raises(InputError, match=message):
+            SuperresModel.load(tmp_path / "model")
 
 
 def test_what_does_not_fit_the_model_is_refused(model, low, maps):
@@ -155,6 +164,8 @@ def test_what_does_not_fit_the_model_is_refused(model, low, maps):
             model.predict(replace(low, **change), **FEW)
     with pytest.raises(InputError, match="1 or more"):
         model.predict(low, samples=0)
+    with pytest.raises(InputError, match="batch-size"):
+        model.predict(low, batch_size=0)
     with pytest.raises(InputError, match="solver or steps"):
         model.predict(low, samples=1, steps=1)
     with pytest.raises(InputError, match="no patient 'P9'"):
@@ -166,9 +177,14 @@ def test_only_patients_that_were_held_out_are_scored(model, maps, tmp_path):
     assert set(table["patient"]) == {"P03"}
     own = table.set_index("method").loc[OWN]
     assert own["spots_error"] == pytest.approx(0, abs=1e-3) and -1 <= own["uncertainty_rank"] <= 1
-    assert {"zero", "nearest", "bicubic", "inverse distance", "U-Net regression"} < set(
+    assert {"zero", "nearest", "bicubic", "inverse distance", "U-Net regression", ONE} < set(
         table["method"]
     )
+    known = table.set_index("method").loc[KNOWN]
+    assert known["rmse_expected"] == 0 and known["spread"] == pytest.approx(1, abs=0.1)
+    assert table["rmse_log1p"].idxmin() == table.index[table["method"] == KNOWN][0]
+    windows = pd.read_csv(tmp_path / "scores/windows.csv")
+    assert len(windows) == len(table) * 4  # 40 × 40 bins hold four windows of 16
     assert (tmp_path / "scores/S03.png").stat().st_size > 10_000
     assert (tmp_path / "scores/summary.json").is_file()
     with pytest.raises(InputError, match="trained on all"):

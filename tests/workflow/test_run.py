@@ -1,10 +1,12 @@
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -72,12 +74,45 @@ def test_the_metrics_hold_every_baseline_and_the_twin(whole):
     assert metrics[["mae", "pearson", "skill"]].notna().all().all()
 
 
+def test_networks_are_added_to_the_baselines_of_a_run_that_is_there(
+    whole, small_legacy, tmp_path, monkeypatch
+):
+    import pandas as pd
+
+    from c2lst.prediction import network_baselines
+
+    monkeypatch.setattr(network_baselines, "EPOCHS", 1)
+    copy, done = Path(shutil.copytree(whole, tmp_path / "run")), []
+    before = json.loads((copy / "manifest.json").read_text())["stages"]
+    assert "--baselines resnet-50 densenet-121 adds" in before["baselines"]["summary"]["networks"]
+    assert "--baselines resnet-50 densenet-121 adds" in (copy / "report.html").read_text()
+    for name, work in stages.STAGE_FUNCTIONS.items():
+
+        @functools.wraps(work)
+        def noted(*arguments, name=name, work=work):
+            done.append(name)
+            return work(*arguments)
+
+        monkeypatch.setitem(stages.STAGE_FUNCTIONS, name, noted)
+    settings = toy_settings(tmp_path, baselines=("densenet-121", "resnet-50"))
+    workflow.run(small_legacy, copy, settings)
+    assert done == ["baselines", "predict", "evaluate", "report"]
+    metrics = pd.read_csv(copy / "metrics.csv").set_index("method")
+    names = ["resnet_50", "densenet_121"]
+    assert metrics.loc[names, ["mae", "pearson", "skill"]].notna().all().all()
+    old = pd.read_csv(whole / "metrics.csv").set_index("method")
+    pd.testing.assert_frame_equal(metrics.drop(index=names), old, check_like=True)
+    assert "DenseNet-121, real only" in (copy / "report.html").read_text()
+
+
 def test_every_spot_can_be_learnt_from(small_legacy, tmp_path):
     """A lab that has no spot to spare: no test spots, no metrics that look like theirs, a map."""
     import anndata
     import pandas as pd
 
-    run = workflow.run(small_legacy, tmp_path / "run", toy_settings(tmp_path, scheme="all"))
+    frozen = {"network": "frozen", "encoder": "central"}
+    settings = toy_settings(tmp_path, scheme="all", prediction=frozen, baselines=("resnet-50",))
+    run = workflow.run(small_legacy, tmp_path / "run", settings)
     predictions = anndata.read_h5ad(run / "predictions.h5ad")
     assert set(predictions.obs["split"]) == {"train"}
     metrics = pd.read_csv(run / "metrics.csv")
@@ -90,6 +125,15 @@ def test_every_spot_can_be_learnt_from(small_legacy, tmp_path):
     between = anndata.read_h5ad(run / "map.h5ad")
     assert between.n_obs > 2 * predictions.n_obs
     assert "no test spots exist" in (run / "report.html").read_text()
+    # Its head remembers whose features it was trained on.
+    known = json.loads((run / "predictor_real_only/networks/network.json").read_text())["encoder"]
+    card = json.loads((run / "central" / "central.json").read_text())
+    assert known["name"] == "central" and card["hash"][:12] in known["label"]
+    # A network that is a baseline would have seen every spot that it is judged on.
+    assert "resnet_50" not in set(metrics["method"])
+    assert any(
+        "has seen it" in note for note in json.loads((run / "manifest.json").read_text())["notes"]
+    )
 
 
 def test_interrupted_in_every_stage_a_run_ends_with_the_same_numbers(
@@ -175,6 +219,17 @@ def test_after_a_first_mistake_the_same_folder_will_do(small_legacy, tmp_path):
     with pytest.raises(InputError, match="genes"):
         workflow.run(small_legacy, output, short, genes=("NO-SUCH-GENE",))
     assert (output / "split.json").is_file()
+
+
+def test_a_network_that_there_is_none_of_is_refused_before_anything_is_made(small_legacy, tmp_path):
+    for given, problem in (
+        ({"network": "vgg"}, "resnet-tiny.*frozen"),
+        ({"encoder": "central"}, "is of a frozen network"),
+        ({"network": "frozen", "encoder": "clip"}, "central, imagenet"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            workflow.run(small_legacy, tmp_path / "run", toy_settings(tmp_path, prediction=given))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("option", ["central", "collection"])

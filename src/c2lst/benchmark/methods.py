@@ -15,6 +15,7 @@ from c2lst.benchmark.settings import NO_NETWORK, BenchmarkSettings
 from c2lst.data.genes import ExpressionScaler
 from c2lst.data.section import Section
 from c2lst.errors import InputError
+from c2lst.evaluation.encoders import ImageEncoder
 from c2lst.prediction.baselines import REGISTRY
 from c2lst.prediction.kernels import Reduction
 from c2lst.prediction.place import AdditiveGaussianProcess
@@ -49,6 +50,8 @@ class Training:
         Standardises it.
     settings
         How to fit.
+    encoder
+        The frozen encoder, also of a frozen network.
     directory
         Where checkpoints go.
     """
@@ -58,6 +61,7 @@ class Training:
     expression: np.ndarray
     scaler: ExpressionScaler
     settings: BenchmarkSettings
+    encoder: ImageEncoder
     directory: Path
 
 
@@ -89,13 +93,12 @@ def methods_for(settings: BenchmarkSettings) -> dict[str, Method]:
         If there is no such network.
     """
     from c2lst.prediction.networks import ARCHITECTURES
+    from c2lst.prediction.options import FROZEN
 
-    if settings.network not in (NO_NETWORK, *ARCHITECTURES):
+    known = (NO_NETWORK, *ARCHITECTURES, FROZEN)
+    if settings.network not in known:
         raise InputError(
-            "benchmark",
-            "unknown network",
-            found=settings.network,
-            expected=", ".join((NO_NETWORK, *ARCHITECTURES)),
+            "benchmark", "unknown network", found=settings.network, expected=", ".join(known)
         )
     methods: dict[str, Method] = {
         "train_median": _baseline("train_median"),
@@ -167,6 +170,7 @@ def network(training: Training, query: Query) -> np.ndarray:
         CotrainingSettings(
             network=settings.network, folds=3, steps=settings.steps, seed=settings.seed
         ),
+        encoder=training.encoder,
         directory=training.directory,
         label="network",
     )

@@ -21,6 +21,7 @@ from c2lst.benchmark.settings import BenchmarkSettings
 from c2lst.data.genes import ExpressionScaler, GenePanel
 from c2lst.data.pooling import SECTION
 from c2lst.errors import InputError
+from c2lst.prediction.encoders import keeping
 from c2lst.progress import logger, progress_bar
 from c2lst.storage import read_json, whole_directory, write_json
 from c2lst.workflow.rundir import describe_machine, differences
@@ -151,6 +152,8 @@ class _Work:
             scaler.lognorm(pooled, panel),
             scaler,
             self.settings,
+            # Folds share sections: a frozen network finds the turns of their patches there.
+            keeping(self.encoder, self.root / "features" / "turned"),
             self.scratch / _in_file_names(fold.name),
         )
         return training, panel

@@ -19,12 +19,14 @@ class BenchmarkSettings:
         Size of the panel, the genes of highest mean in the training sections, where the task has
         no panel of its own.
     encoder
-        Frozen encoder of the patches (:func:`~c2lst.evaluation.encoders.get_encoder`).
+        Frozen encoder of the patches (:func:`~c2lst.evaluation.encoders.get_encoder`), also of a
+        frozen network.
     normalise
         Whether each section's patches are brought to the standard stain, which is no slide's;
         HEST-Bench takes patches as they are.
     network, steps
-        Architecture that is trained on the pairs, or ``none``, and its optimiser steps.
+        Architecture that is trained on the pairs, ``frozen`` for a head on the frozen encoder, or
+        ``none``; and its optimiser steps.
     seed
         Of everything.
     """

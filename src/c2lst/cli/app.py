@@ -63,7 +63,8 @@ for command in (
     run.report,
     run.doctor,
 ):
-    app.command(cls=study.SpacedLists if command is study.study else None)(command)
+    spaced = command in (run.run, study.study)
+    app.command(cls=study.SpacedLists if spaced else None)(command)
 
 
 app.add_typer(superres.app)

@@ -40,9 +40,10 @@ def benchmark(
     normalise: Annotated[
         bool, typer.Option("--normalise/--as-is", help="Bring patches to one stain, or not.")
     ] = True,
-    network: Annotated[str, typer.Option(help="Network trained on real pairs; none for none.")] = (
-        "resnet-tiny"
-    ),
+    network: Annotated[
+        str,
+        typer.Option(help="Network trained on real pairs; frozen: a head on --encoder; or none."),
+    ] = "resnet-tiny",
     steps: Annotated[int, typer.Option(help="Its optimiser steps.")] = 600,
     seed: Annotated[int, typer.Option(help="One seed for everything.")] = 0,
     allow_duplicates: Annotated[

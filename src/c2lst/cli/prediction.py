@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2lst.cli import options as opt
+from c2lst.cli.network_options import Encoder, Network, network_settings
 from c2lst.cli.terminal import tell
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def train(
     synthetic: Annotated[
         Path | None, typer.Option(help="Synthetic pairs; without them, real spots only.")
     ] = None,
+    network: Network = None,
+    encoder: Encoder = None,
     preset: opt.Preset = "small",
     config: opt.Config = None,
     seed: opt.Seed = None,
@@ -37,11 +40,13 @@ def train(
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
     from c2lst.data.synthetic import SyntheticPairs
-    from c2lst.evaluation.encoders import get_encoder
+    from c2lst.prediction.encoders import check_network, encoder_of
     from c2lst.prediction.predictor import ExpressionPredictor
     from c2lst.settings import load_settings
 
-    settings = load_settings(preset, config, {"seed": seed})
+    options = {"seed": seed, "prediction": network_settings(network, encoder)}
+    settings = load_settings(preset, config, options)
+    check_network(settings.prediction)
     base, slide, spots = (
         CentralModel.load(central),
         Section.load(section),
@@ -56,7 +61,7 @@ def train(
         preprocessing,
         synthetic=None if synthetic is None else SyntheticPairs.load(synthetic),
         features=base.encode_views(preprocessing.images(slide)),
-        encoder=get_encoder(),
+        encoder=encoder_of(settings.prediction, central),
         settings=settings.prediction,
         directory=opt.scratch(output),
     )
@@ -85,8 +90,8 @@ def predict(
     from c2lst.prediction.predictor import ExpressionPredictor
     from c2lst.storage import whole_file
 
-    model, slide = ExpressionPredictor.load(predictor), Section.load(section)
-    base = CentralModel.load(central)
+    base, slide = CentralModel.load(central), Section.load(section)
+    model = ExpressionPredictor.load(predictor, central=base)
     if pitch is None:
         predictions = _at_spots(model, slide, base, split_file)
     else:

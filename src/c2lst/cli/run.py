@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from c2lst.cli import options as opt
+from c2lst.cli.network_options import Baselines, Encoder, Network, chosen, network_settings
 from c2lst.cli.terminal import tell
 
 
@@ -19,9 +20,7 @@ def run(
     section: opt.SectionName = None,
     format: opt.Format = "auto",
     image: opt.Image = None,
-    central: Annotated[
-        str | None, typer.Option(help="Central model to use: its folder, or its id on the hub.")
-    ] = None,
+    central: opt.GivenCentral = None,
     collection: Annotated[
         str | None, typer.Option(help="Collection of H&E patches to pretrain a central model on.")
     ] = None,
@@ -38,6 +37,9 @@ def run(
         Literal["quick", "full"] | None,
         typer.Option(help="How the predictor is chosen; full: also tries ratios of synthetic."),
     ] = None,
+    network: Network = None,
+    encoder: Encoder = None,
+    baselines: Baselines = None,
     preset: opt.Preset = "tiny",
     config: opt.Config = None,
     genes: opt.GeneList = None,
@@ -60,6 +62,8 @@ def run(
         "scheme": scheme,
         "seed": seed,
         "advise": advise,
+        "baselines": chosen(baselines, "--baselines"),
+        "prediction": network_settings(network, encoder),
     }
     options["pitch_um"] = None if pitch is None else parse_um(pitch)
     path = workflow.run(

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from c2lst.cli import options as opt
+from c2lst.cli.network_options import Baselines, Encoder, chosen, network_settings
 from c2lst.cli.terminal import tell
 from c2lst.errors import InputError
 
@@ -60,10 +61,8 @@ def study(
             "resnet-50, densenet-121, frozen; that of the preset by default."
         ),
     ] = None,
-    baselines: Annotated[
-        list[str] | None,
-        typer.Option(help="Further baselines, real only: resnet-50, densenet-121."),
-    ] = None,
+    encoder: Encoder = None,
+    baselines: Baselines = None,
     advised: Annotated[
         bool, typer.Option("--advised", help="Also what c2lst run uses, advised on each split.")
     ] = False,
@@ -75,9 +74,7 @@ def study(
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes, of one thread each.")] = 1,
-    central: Annotated[
-        str | None, typer.Option(help="Central model for all: its folder, or its id on the hub.")
-    ] = None,
+    central: opt.GivenCentral = None,
     preset: opt.Preset = "tiny",
     config: opt.Config = None,
 ) -> None:
@@ -90,15 +87,15 @@ def study(
     from c2lst.settings import load_settings
     from c2lst.study import StudySettings, run_study
 
-    settings = load_settings(preset, config)
+    settings = load_settings(preset, config, {"prediction": network_settings(None, encoder)})
     grid = StudySettings.of_preset(
         preset,
         fractions=_given(fractions),
         ratios=_given(ratios),
         schemes=_given(schemes),
         controls=_controls(controls),
-        networks=_networks(networks),
-        baselines=_given(baselines),
+        networks=chosen(networks, "--networks"),
+        baselines=chosen(baselines, "--baselines"),
         advised=advised,
         seeds=seeds,
         union=union,
@@ -124,13 +121,6 @@ def study(
 
 def _given(values: list[Any] | None) -> tuple[Any, ...] | None:
     return tuple(values) if values else None
-
-
-def _networks(names: list[str] | None) -> tuple[str, ...] | None:
-    """Read names of networks, of which ``none`` stands alone."""
-    if names and "none" in names and len(names) > 1:
-        raise InputError("study", "--networks none stands alone", found=" ".join(names))
-    return () if names == ["none"] else _given(names)
 
 
 def _controls(names: list[str] | None) -> tuple[str, ...] | None:

@@ -69,6 +69,8 @@ def build(
 
     if patient is not None and len(patient) != len(sources):
         raise InputError("--patient", "number", found=len(patient), expected=len(sources))
+    if n_genes < 1:
+        raise InputError("--n-genes", "number", found=n_genes, expected="1 or more")
     panel, parts = opt.read_genes(genes), []
     for number, source in enumerate(sources):
         kind = builders.recognise(source) if format == "auto" else format
@@ -153,7 +155,7 @@ def train(
     from c2lst.superres.model import MODEL_JSON, SuperresModel
     from c2lst.superres.presets import load_settings
 
-    opt.refuse_finished(output, MODEL_JSON)
+    _keep_what_is_there(output, MODEL_JSON)
     settings = load_settings(
         preset, ablate=ablate, scale=scale, normalisation=normalisation, graph=graph, width=width,
         lr_size=lr_size, image_px=image_px, crop_px=crop_px, steps=steps, batch_size=batch_size,
@@ -173,7 +175,10 @@ def predict(
     section: Annotated[
         Path, typer.Argument(metavar="SECTION", help="Folder of a section, or of maps.")
     ],
-    output: opt.Output,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help=".h5ad for AnnData, .zarr for SpatialData."),
+    ],
     name: Annotated[
         str | None,
         typer.Option("--section", help="Which section or area, where there are several."),
@@ -186,19 +191,20 @@ def predict(
     batch_size: Annotated[int, typer.Option(help="Tiles at a time.")] = 16,
     seed: Annotated[int, typer.Option(help="Another seed, other maps.")] = 0,
 ) -> None:
-    """Predict the bins of a section (AnnData), with their standard deviation."""
-    from c2lst.storage import whole_file
+    """Predict the bins of a section, with their standard deviation."""
     from c2lst.superres.model import SuperresModel
+    from c2lst.superres.store import check_output, write_prediction
 
+    check_output(output)
     trained = SuperresModel.load(model)
+    low = _low(trained, section, name)
     found = trained.predict(
-        _low(trained, section, name), samples=samples, scale=scale, solver=solver, steps=steps,
-        seed=seed, consistent=consistent, batch_size=batch_size,
+        low, samples=samples, scale=scale, solver=solver, steps=steps, seed=seed,
+        consistent=consistent, batch_size=batch_size,
     )  # fmt: skip
-    table = found.to_anndata()
-    with whole_file(output) as partial:
-        table.write_h5ad(partial)
-    tell(f"{table.n_obs:,} bins of {found.bin_um:g} µm, {table.n_vars} genes → {output}")
+    write_prediction(output, found, low)
+    bins, genes = int(found.tissue.sum()), len(found.genes)
+    tell(f"{bins:,} bins of {found.bin_um:g} µm, {genes} genes → {output}")
 
 
 @app.command()
@@ -227,6 +233,16 @@ def evaluate(
     )  # fmt: skip
     show_scores(table)
     tell(f"scores and figures → {output}")
+
+
+def _keep_what_is_there(output: Path, made: str) -> None:
+    """Refuse a folder that holds a finished model, or anything else: it would be replaced."""
+    if (output / made).is_file():
+        raise InputError(output, "is complete already", remedy="choose another --output")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(
+            output, "holds what is no model of superres", remedy="choose another --output"
+        )
 
 
 def _low(model: SuperresModel, source: Path, name: str | None) -> LowRes:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _SHOWN = {
     "rmse_log1p": "RMSE", "pearson_log1p": "r", "ssim_log1p": "SSIM", "rmse_counts": "RMSE counts",
     "pearson_expected": "r expected", "spots_error": "spots", "gene_correlation_error": "gene r",
-    "uncertainty_rank": "sd ~ error",
+    "uncertainty_rank": "sd ~ error", "uncertainty_rank_counts": "in counts",
 }  # fmt: skip
 
 

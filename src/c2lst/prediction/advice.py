@@ -1,7 +1,8 @@
 """Advice on a slide, from its training spots alone: on the predictor, and on synthetic pairs.
 
 Every candidate predicts each training spot without having seen it. Candidates are compared spot by
-spot with a default, and advice departs from the default only where the difference is clear.
+spot with a default, the simplest of them, and advice departs from the default only where the
+difference is clear: the simpler predictor wins ties.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from c2lst.storage import read_json, write_json
 Outcome = Literal["better", "worse", "undecided"]
 
 FORMAT = 1
+RULE = 2
+"""How advice is taken; 1 was a predictor with a network as the default."""
+
 LIMITS = (
     "Judged on the training spots alone, each predicted without itself. The intervals hold the "
     "spread over places of this tissue, not over other draws of training spots; the local model "
@@ -131,14 +135,16 @@ class Advice:
             found = self.difference(self.chosen, self.default)
             assert found is not None
             return f"{used}, which errs less than {label(self.default)} ({found.text})"
-        rivals = [row for row in self.differences if row.against == self.default]
-        rival = next((row for row in rivals if row.method == NO_NETWORK), None)
-        if rival is None:
+        rivals = [name for name in self.errors if _is_predictor(name) and name != self.default]
+        if not rivals:
             return used
-        if rival.outcome == "worse":
-            return f"{used}, which errs less than without the network ({_turned(rival).text})"
-        return f"{used}, the default: with and without the network cannot be told apart " \
-               f"({_turned(rival).text})"  # fmt: skip
+        best = min(rivals, key=lambda name: self.errors[name])
+        found = self.difference(best, self.default)
+        assert found is not None
+        if found.outcome == "worse":
+            return f"{used}; {label(best)} err more ({found.text})"
+        why = "the simplest" if self.default == NO_NETWORK else "the default"
+        return f"{used}, {why}: {label(best)} cannot be told apart from it ({found.text})"
 
     def _synthetic(self) -> str:
         found = next(filter(None, (self.difference(*pair) for pair in _PAIRS)), None)
@@ -217,6 +223,11 @@ def at_ratio(ratio: int) -> str:
     return f"{_RATIO}{ratio}"
 
 
+def _is_predictor(name: str) -> bool:
+    """Whether a candidate is a whole predictor: no baseline, and no network alone."""
+    return name in (NO_NETWORK, TWIN, COTRAINED) or name.startswith(_RATIO)
+
+
 def ratio_of(name: str) -> int:
     """Return the ratio of a name that :func:`at_ratio` gave."""
     return int(name.removeprefix(_RATIO))
@@ -242,7 +253,7 @@ def weigh(
     xy
         Places (n, 2): whole blocks of neighbours are resampled, since they err alike.
     default
-        The candidate that is used unless another is clearly better.
+        The candidate that is used unless another is clearly better: the simplest.
     choices
         Candidates that may be used in its place.
     seed
@@ -252,7 +263,7 @@ def weigh(
     -------
     Advice
         It departs from the default where the 95 % interval of the difference lies below zero, and
-        then takes the candidate of least error.
+        then takes the candidate of least error: those with a network are all equally complex.
     """
     errors = {name: np.abs(x - observed).mean(axis=1) for name, x in predicted.items()}
     sampler = SpatialBlocks.of(xy, RESAMPLES, seed)
@@ -285,7 +296,3 @@ def _difference(
     half = float(reach * sampler.mean(each).std())
     value = float(each.mean())
     return Difference(method, against, value, value - half, value + half)
-
-
-def _turned(row: Difference) -> Difference:
-    return Difference(row.against, row.method, -row.value, -row.high, -row.low)

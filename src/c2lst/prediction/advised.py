@@ -98,10 +98,10 @@ def fit_advised(
             candidates[at_ratio(ratio)] = fit(at_ratio(ratio), synthetic, union)
     # The twin takes as many optimiser steps: more steps must not pass for better data.
     candidates[TWIN] = fit(TWIN, None, settings)
-    default = next(iter(candidates))
-    first = candidates[default]
+    first = next(iter(candidates.values()))
     candidates[NO_NETWORK] = first.without_network(_measured(first, section))
-    return AdvisedFit(candidates, advise(section, candidates, default, frozen))
+    # The simplest wins ties: a network has to show on this slide that it is worth having.
+    return AdvisedFit(candidates, advise(section, candidates, NO_NETWORK, frozen))
 
 
 def advise(
@@ -119,7 +119,7 @@ def advise(
     candidates
         Name to predictor, all of the same split and seed.
     default
-        Which one is used unless another is clearly better.
+        Which one is used unless another is clearly better: the simplest.
     frozen
         Image features (n, d) of all spots, for the baselines that look at images.
     """

@@ -22,6 +22,7 @@ from torch import nn
 from c2lst.diffusion.checkpoint import TrainHistory
 from c2lst.diffusion.weights import read_tensors
 from c2lst.errors import InputError
+from c2lst.prediction.encoders import CENTRAL, CentralEncoder
 from c2lst.prediction.fitting import fit_network, inputs_for
 from c2lst.prediction.folds import (
     check_pairs,
@@ -36,6 +37,7 @@ from c2lst.prediction.pairs import Pairs
 from c2lst.storage import read_json, whole_directory, write_json
 
 if TYPE_CHECKING:
+    from c2lst.central import CentralModel
     from c2lst.data.stain import StainReference
     from c2lst.data.synthetic import SyntheticPairs
     from c2lst.evaluation.encoders import ImageEncoder
@@ -227,7 +229,11 @@ class CrossFittedNetwork:
 
     @classmethod
     def load(
-        cls, directory: str | Path, *, encoder: ImageEncoder | None = None
+        cls,
+        directory: str | Path,
+        *,
+        encoder: ImageEncoder | None = None,
+        central: CentralModel | None = None,
     ) -> CrossFittedNetwork:
         """Read what :meth:`save` wrote.
 
@@ -237,6 +243,8 @@ class CrossFittedNetwork:
             Where it lies.
         encoder
             The encoder of frozen networks; without, the registry's of that name, when it is needed.
+        central
+            The central model, which is the encoder of networks that were trained on its features.
 
         Raises
         ------
@@ -250,7 +258,10 @@ class CrossFittedNetwork:
         settings, size = CotrainingSettings(**meta["settings"]), int(meta["size"])
         arrays = read_tensors(directory / "out_of_fold.safetensors")
         folds, out_of_fold = arrays["folds"].numpy(), arrays["out_of_fold"].numpy()
-        inputs = inputs_for(settings, encoder=encoder, known=meta.get("encoder"))
+        known = meta.get("encoder")
+        if encoder is None and central is not None and known and known["name"] == CENTRAL:
+            encoder = CentralEncoder(central)
+        inputs = inputs_for(settings, encoder=encoder, known=known)
         states = [
             read_tensors(directory / f"fold-{fold}.safetensors") for fold in range(folds.max() + 1)
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,15 +13,12 @@ from torch import Tensor, nn
 from c2lst.diffusion.draws import Draws
 from c2lst.diffusion.weights import best_device
 from c2lst.errors import InputError
-from c2lst.evaluation.encoders import CachedEncoder, ImageEncoder, get_encoder
+from c2lst.evaluation.encoders import ImageEncoder, get_encoder
+from c2lst.prediction.encoders import CENTRAL, keeping
 from c2lst.prediction.networks import small_head
 from c2lst.prediction.options import CotrainingSettings
 from c2lst.prediction.pairs import Pairs
 from c2lst.progress import progress_bar, quietly
-
-if TYPE_CHECKING:
-    from c2lst.central import CentralModel
-    from c2lst.evaluation.encoders.protocol import IdentifiedEncoder
 
 WAYS = 8
 """Turns and mirrors of a square patch."""
@@ -30,27 +27,6 @@ FARTHEST = 4.0
 """Standard deviations to which a feature is clipped."""
 
 AT_ONCE = 128
-CENTRAL = "central"
-
-
-class CentralEncoder:
-    """The central model as an encoder.
-
-    Parameters
-    ----------
-    model
-        What encodes. Patches have to be of its size, and of its stain.
-    """
-
-    name = CENTRAL
-
-    def __init__(self, model: CentralModel) -> None:
-        self._model = model
-        self.label = self.identity = f"central model {model.hash[:12]}"
-
-    def encode(self, images: np.ndarray) -> np.ndarray:
-        """Return float32 features ``(n, d)`` of uint8 RGB patches ``(n, S, S, 3)``."""
-        return self._model.encode(images)
 
 
 class FrozenHead(nn.Module):
@@ -145,7 +121,9 @@ class FrozenInputs:
                     expected=self._known["label"],
                     remedy="give that model as its `encoder`",
                 )
-            self._encoder = _checked(get_encoder(self._known["name"]), self._known)
+            chosen = self.settings.encoder
+            name = self._known["name"] if chosen == CotrainingSettings.encoder else chosen
+            self._encoder = _checked(get_encoder(name), self._known)
         return self._encoder
 
     @property
@@ -158,7 +136,9 @@ class FrozenInputs:
     def read(self, images: Any) -> np.ndarray:
         """Return features float32 (n, V, d) of patches: of all V turns, or of the upright alone."""
         turned = self.settings.augment or self.settings.average_turns
-        ways, encoder, parts = WAYS if turned else 1, self._keeping(), []
+        ways, encoder, parts = WAYS if turned else 1, self.encoder, []
+        if self._directory is not None:
+            encoder = keeping(encoder, self._directory)
         with progress_bar(f"{encoder.name} features", len(images)) as bar, quietly():
             for start in range(0, len(images), AT_ONCE):
                 some = np.asarray(images[start : start + AT_ONCE])
@@ -167,14 +147,6 @@ class FrozenInputs:
                 parts.append(np.ascontiguousarray(features.transpose(1, 0, 2), dtype=np.float32))
                 bar.advance(len(some))
         return np.concatenate(parts)
-
-    def _keeping(self) -> ImageEncoder:
-        """Return the encoder, with a memory where it has none and there is a place for it."""
-        encoder = self.encoder
-        keeps = isinstance(encoder, CachedEncoder) or not hasattr(encoder, "identity")
-        if keeps or self._directory is None:
-            return encoder
-        return CachedEncoder(cast("IdentifiedEncoder", encoder), self._directory)
 
     def plain(self, inputs: Tensor, draws: Draws) -> Tensor:
         """Return the features of upright patches."""

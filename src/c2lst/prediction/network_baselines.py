@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from c2lst.errors import InputError
 from c2lst.prediction.fitting import fit_network, inputs_for
 from c2lst.prediction.options import CotrainingSettings
 from c2lst.prediction.pairs import Pairs, PairSource
@@ -25,6 +26,27 @@ NETWORKS = ("resnet-50", "densenet-121")
 RECIPE = CotrainingSettings(batch_size=32, learning_rate=1e-4)
 """Cosine schedule with 5 % warm-up (C2L-ST); what its paper leaves open is ours."""
 
+EPOCHS = 200
+"""Passes over the training spots (C2L-ST)."""
+
+
+def baseline_layer(name: str) -> str:
+    """Name the layer of ``predictions.h5ad`` that holds what a network predicts."""
+    return f"baseline_{name.replace('-', '_')}"
+
+
+def once_each(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """Return names of :data:`NETWORKS` in its order, each once.
+
+    Raises
+    ------
+    InputError
+        If a name is not among them.
+    """
+    if unknown := [name for name in names if name not in NETWORKS]:
+        raise InputError(where, "baselines", found=unknown[0], expected=", ".join(NETWORKS))
+    return tuple(name for name in NETWORKS if name in names)
+
 
 def network_baselines(
     section: Section,
@@ -32,7 +54,7 @@ def network_baselines(
     preprocessing: Preprocessing,
     names: Sequence[str] = NETWORKS,
     *,
-    epochs: int = 200,
+    epochs: int | None = None,
     recipe: CotrainingSettings = RECIPE,
     seed: int = 0,
     directory: Path | None = None,
@@ -50,7 +72,7 @@ def network_baselines(
     names
         Of :data:`~c2lst.prediction.networks.ARCHITECTURES`.
     epochs
-        Passes over the training spots; 200 in the paper.
+        Passes over the training spots; :data:`EPOCHS` by default.
     recipe
         How to train beside that: batch, rates, precision, augmentation.
     seed
@@ -73,7 +95,7 @@ def network_baselines(
         images[section.indices_of(split.train)],
         preprocessing.expression(split.training(section)),
     )
-    steps = max(1, math.ceil(epochs * len(real) / recipe.batch_size))
+    steps = max(1, math.ceil((epochs or EPOCHS) * len(real) / recipe.batch_size))
     layers = {}
     for name in names:
         settings = replace(recipe, network=name, steps=steps, seed=seed)
@@ -86,5 +108,5 @@ def network_baselines(
             label=f"baseline {name}",
         )
         predicted = preprocessing.scaler.unscale(inputs.predict(network, images))
-        layers[f"baseline_{name.replace('-', '_')}"] = np.maximum(predicted, 0).astype(np.float32)
+        layers[baseline_layer(name)] = np.maximum(predicted, 0).astype(np.float32)
     return layers

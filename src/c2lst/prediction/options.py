@@ -29,6 +29,9 @@ class CotrainingSettings:
     network
         Name of an architecture (:data:`~c2lst.prediction.networks.ARCHITECTURES`), or ``frozen``
         for a head on the features of a frozen encoder.
+    encoder
+        That encoder: ``central`` for the central model, or what
+        :func:`~c2lst.evaluation.encoders.get_encoder` knows by a name.
     head_width
         Width of the hidden layer of that head; 0 for a linear head.
     folds
@@ -74,6 +77,7 @@ class CotrainingSettings:
     """
 
     network: str = "resnet-tiny"
+    encoder: str = "auto"
     head_width: int = 0
     folds: int = 5
     steps: int = 200

@@ -30,6 +30,7 @@ from c2lst.prediction.views import choose_view
 from c2lst.progress import logger
 
 if TYPE_CHECKING:
+    from c2lst.central import CentralModel
     from c2lst.data.preprocessing import Preprocessing
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
@@ -353,7 +354,11 @@ class ExpressionPredictor:
 
     @classmethod
     def load(
-        cls, directory: str | Path, *, encoder: ImageEncoder | None = None
+        cls,
+        directory: str | Path,
+        *,
+        encoder: ImageEncoder | None = None,
+        central: CentralModel | None = None,
     ) -> ExpressionPredictor:
         """Read what :meth:`save` wrote.
 
@@ -363,6 +368,8 @@ class ExpressionPredictor:
             Where it lies.
         encoder
             The encoder of networks of kind ``frozen``; without, the registry's of that name.
+        central
+            The central model, which is the encoder of networks that were trained on its features.
 
         Raises
         ------
@@ -371,7 +378,7 @@ class ExpressionPredictor:
         """
         from c2lst.prediction.saving import load_predictor
 
-        return load_predictor(Path(directory), encoder)
+        return load_predictor(Path(directory), encoder, central)
 
 
 def _views(home: Home, measured: Measured, settings: PredictorSettings) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from c2lst.prediction.predictor import ExpressionPredictor, PredictorSettings
 from c2lst.storage import read_json, whole_directory, write_json
 
 if TYPE_CHECKING:
+    from c2lst.central import CentralModel
     from c2lst.evaluation.encoders import ImageEncoder
 
 FORMAT = 2
@@ -64,7 +65,9 @@ def save_predictor(predictor: ExpressionPredictor, directory: Path) -> None:
         )
 
 
-def load_predictor(directory: Path, encoder: ImageEncoder | None = None) -> ExpressionPredictor:
+def load_predictor(
+    directory: Path, encoder: ImageEncoder | None = None, central: CentralModel | None = None
+) -> ExpressionPredictor:
     """Read what :func:`save_predictor` wrote.
 
     Raises
@@ -89,11 +92,13 @@ def load_predictor(directory: Path, encoder: ImageEncoder | None = None) -> Expr
         raise InputError(directory / _ARRAYS, "no such file", remedy="train again")
     arrays = load_file(directory / _ARRAYS)
     features = _named(arrays, "features.")
-    networks = directory / _NETWORKS
+    networks, network = directory / _NETWORKS, None
+    if networks.is_dir():
+        network = CrossFittedNetwork.load(networks, encoder=encoder, central=central)
     return ExpressionPredictor(
         settings=PredictorSettings(**meta["settings"]),
         preprocessing=Preprocessing.load(directory / _PREPROCESSING),
-        network=CrossFittedNetwork.load(networks, encoder=encoder) if networks.is_dir() else None,
+        network=network,
         process=AdditiveGaussianProcess.load(directory / _PROCESS),
         reductions={
             name: Reduction(*(arrays[f"reduction.{part}.{name}"] for part in _REDUCTION))

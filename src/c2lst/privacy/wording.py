@@ -45,7 +45,7 @@ def _of_copying(copying: Copying) -> str:
     return (
         f"{copying.nearer.value:.0%} ({copying.nearer.low:.0%} to {copying.nearer.high:.0%}) of "
         f"{copying.synthetic} synthetic images are nearer to training than to held-out images "
-        f"({copying.space}; 50 % by chance): {_SAYS[copying.verdict]}."
+        f"({copying.space}; 50% by chance): {_SAYS[copying.verdict]}."
     )
 
 

@@ -130,16 +130,19 @@ def _default(
 def _fitted(study: Study, cell: Cell, material: Material, scratch: Path) -> ExpressionPredictor:
     from safetensors.numpy import load_file
 
-    from c2lst.evaluation.encoders import get_encoder
     from c2lst.prediction.advised import fit_advised
+    from c2lst.prediction.encoders import encoder_of
     from c2lst.prediction.predictor import ExpressionPredictor
 
     given = (material.section, material.split, material.preprocessing)
+    settings, folder = study.prediction_of(cell), material.directory
+    # All cells of the split find the features there that one of them made.
+    encoder = encoder_of(settings, folder.path("central"), kept=folder.scratch("encoded"))
     options: dict[str, Any] = {
         "synthetic": pairs_for(cell.arm, material),
-        "features": load_file(material.directory.path(FEATURES)),
-        "encoder": get_encoder(),  # of a frozen network, as in a run
-        "settings": study.prediction_of(cell),
+        "features": load_file(folder.path(FEATURES)),
+        "encoder": encoder,
+        "settings": settings,
         "directory": scratch,
     }
     if cell.arm.name == ADVISED:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 NETWORK = "network"
-_BASELINES = {"resnet-50": "ResNet-50, real only", "densenet-121": "DenseNet-121, real only"}
 
 
 class Contender(NamedTuple):
@@ -37,7 +36,7 @@ class Contender(NamedTuple):
     def title(self) -> str:
         """Name in plain words."""
         if self.arm == BASELINE:
-            return _BASELINES.get(self.method) or method_name(self.method).label
+            return method_name(_in_reports(self.method)).label
         if self.arm == NO_NETWORK:
             return "c2lst, no network"
         who = f"{self.network} alone" if self.method == NETWORK else f"c2lst + {self.network}"
@@ -61,10 +60,15 @@ class Contender(NamedTuple):
         """Sort key: baselines, c2lst without a network, then networks by what they learnt from."""
         if self.arm == BASELINE:
             # The simplest first: the report lists them the other way round.
-            return 0, "", -method_order(self.method)[0], self.method
+            return 0, "", -method_order(_in_reports(self.method))[0], self.method
         if self.arm.startswith("ratio-"):
             return 2, self.network, int(self.arm.removeprefix("ratio-")), self.method
         return (1 if self.arm == NO_NETWORK else 3), self.network, 0, self.arm + self.method
+
+
+def _in_reports(method: str) -> str:
+    """Name of a baseline as the report of a run has it: networks go by their layer."""
+    return method.replace("-", "_")
 
 
 def contenders(table: DataFrame) -> list[Contender]:

@@ -10,6 +10,7 @@ from typing import Any
 from c2lst.data.split import HELD_OUT_SCHEMES as SCHEMES
 from c2lst.data.split import Scheme
 from c2lst.errors import InputError
+from c2lst.prediction.network_baselines import once_each
 
 CONTROLS: Mapping[str, str] = {
     "same-epochs": "Real only, as many epochs",
@@ -32,8 +33,6 @@ ADVISED = "advised"
 """What ``c2lst run`` uses: with pairs, real only or without a network, chosen in training spots."""
 
 BASELINE = "baseline"
-NETWORK_BASELINES = ("resnet-50", "densenet-121")
-"""Networks of the field that may be run as baselines: C2L-ST's and ST-Net's, real only."""
 
 
 def ratio_name(ratio: int) -> str:
@@ -130,8 +129,8 @@ class StudySettings:
         What is trained in every arm; None for the network of the settings, empty for none: then
         the Gaussian process over place and image features is compared with the baselines.
     baselines
-        Of :data:`NETWORK_BASELINES`, each a cell of its own on every split; the baselines that are
-        no networks are always run.
+        Of :data:`~c2lst.prediction.network_baselines.NETWORKS`, each a cell of its own on every
+        split; the baselines that are no networks are always run.
     advised
         Whether what ``c2lst run`` would use is an arm too: the largest ratio, real only, or no
         network, whichever is advised inside the training spots of each split.
@@ -164,12 +163,11 @@ class StudySettings:
             ("ratios", lambda r: r >= 0, "whole numbers from 0"),
             ("schemes", lambda s: s in SCHEMES, ", ".join(SCHEMES)),
             ("controls", lambda c: c in CONTROLS, f"all, none, or of {', '.join(CONTROLS)}"),
-            ("baselines", lambda b: b in NETWORK_BASELINES, ", ".join(NETWORK_BASELINES)),
         ):
             values = getattr(self, name)
             if wrong := [value for value in values if not fits(value)]:
                 raise InputError("study", name, found=wrong[0], expected=expected)
-            if not values and name not in ("controls", "baselines"):
+            if not values and name != "controls":
                 raise InputError("study", f"{name}: there is none", expected=expected)
         if self.seeds < 1:
             raise InputError("study", "seeds", found=self.seeds, expected="at least 1")
@@ -181,7 +179,7 @@ class StudySettings:
         once("ratios", sorted({0, *self.ratios}))
         once("schemes", [s for s in SCHEMES if s in self.schemes])
         once("controls", [c for c in CONTROLS if c in self.controls])
-        once("baselines", [b for b in NETWORK_BASELINES if b in self.baselines])
+        once("baselines", once_each(self.baselines, "study"))
         if self.networks is not None:
             once("networks", dict.fromkeys(self.networks))
         if self.controls and not self.largest:

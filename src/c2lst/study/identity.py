@@ -86,7 +86,11 @@ def _plain(value: Any) -> Any:
 
 
 def cell_key(
-    cell: Cell, settings: RunSettings, prediction: PredictorSettings, central: str | None
+    cell: Cell,
+    settings: RunSettings,
+    prediction: PredictorSettings,
+    central: str | None,
+    encoder: str = "",
 ) -> str:
     """Hash all that a cell rests on.
 
@@ -100,8 +104,13 @@ def cell_key(
         Of the arm's predictor.
     central
         Hash of the central model that is given; None where each split pretrains its own.
+    encoder
+        Identity of the encoder of frozen networks.
     """
+    from c2lst.prediction.advice import RULE
+    from c2lst.prediction.options import FROZEN
     from c2lst.study.arms import needs_pool
+    from c2lst.study.grid import ADVISED
 
     stages = ["split", "fit", "features"]
     if central is None or settings.slide_steps:
@@ -111,12 +120,19 @@ def cell_key(
     shaping = {name: _plain(getattr(settings, name)) for s in stages for name in SHAPED_BY[s]}
     for name in _FREE:
         shaping.get("synthesis", {}).pop(name, None)
-    identity = {
+    fitted = dataclasses.asdict(prediction)
+    # By what it computes, not by its name; and only where something reads it.
+    del fitted["encoder"]
+    identity: dict[str, Any] = {
         "format": CELL_FORMAT,
         "section": cell.split.section,
         "central": central,
         "arm": dataclasses.asdict(cell.arm),
-        "prediction": dataclasses.asdict(prediction),
+        "prediction": fitted,
         "shared": shaping,
     }
+    if prediction.network == FROZEN:
+        identity["encoder"] = encoder
+    if cell.arm.name == ADVISED:
+        identity["advice"] = RULE
     return hash_strings([json.dumps(identity, sort_keys=True, default=str)])[:10]

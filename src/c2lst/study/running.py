@@ -137,7 +137,22 @@ def _open(
     else:
         folder = model_folder(central, "a central model").absolute()
         content = CentralModel.load(folder).hash
-    return Study(root, whole_grid(record, asked), asked, settings, folder, content)
+    grid = whole_grid(record, asked)
+    encoder = _encoder(grid, settings)
+    return Study(root, grid, asked, settings, folder, content, encoder)
+
+
+def _encoder(grid: StudySettings, settings: RunSettings) -> str:
+    """Return the identity of the encoder of frozen networks, empty where there are none."""
+    from c2lst.prediction.encoders import encoder_identity, refuse_unused
+    from c2lst.prediction.options import FROZEN, CotrainingSettings
+
+    name, networks = settings.prediction.encoder, grid.networks or ()
+    if FROZEN in networks:
+        return encoder_identity(name)
+    if name != CotrainingSettings.encoder:
+        refuse_unused(name, ", ".join(networks) or "none")
+    return ""
 
 
 def _note_request(study: Study, record: dict[str, Any], paths: Sequence[Path]) -> None:

@@ -38,8 +38,8 @@ def _read(study: Study, path: Path, record: dict[str, Any]) -> str:
     from c2lst.data.readers import read
     from c2lst.data.section import Section
 
-    size = _size(study)
-    section = read(path, patch_um=study.settings.patch_um, size=size)
+    size, patch_um = _patch(study)
+    section = read(path, patch_um=patch_um, size=size)
     if section.name in record["sections"].values():
         raise InputError(
             path,
@@ -71,9 +71,11 @@ def _check_same(path: Path, section: Section, kept: Section) -> None:
             )
 
 
-def _size(study: Study) -> int:
+def _patch(study: Study) -> tuple[int, float]:
+    """Side of the patches in px and in µm: those of the central model that is given, if any."""
     from c2lst.central import CentralModel
 
     if study.central is None:
-        return study.settings.central.shape.size
-    return CentralModel.load(study.central).size
+        return study.settings.central.shape.size, study.settings.patch_um
+    model = CentralModel.load(study.central)
+    return model.size, model.patch_um

@@ -48,6 +48,8 @@ class Study:
         How each part is trained.
     central, central_hash
         Folder of a central model that is given, and its content's hash.
+    encoder
+        Identity of the encoder of frozen networks, where there are any.
     """
 
     root: Path
@@ -56,6 +58,7 @@ class Study:
     settings: RunSettings
     central: Path | None = None
     central_hash: str | None = None
+    encoder: str = ""
 
     def section_folder(self, name: str) -> Path:
         """Folder of a section, as read."""
@@ -72,7 +75,7 @@ class Study:
     def cell_folder(self, cell: Cell) -> Path:
         """Folder of a cell's result; it is there when the cell is done with these settings."""
         of_split = self.settings_of(cell.split)
-        key = cell_key(cell, of_split, self.prediction_of(cell), self.central_hash)
+        key = cell_key(cell, of_split, self.prediction_of(cell), self.central_hash, self.encoder)
         return self.split_folder(cell.split) / "cells" / f"{cell.arm.title}-{key}"
 
     def is_done(self, cell: Cell) -> bool:

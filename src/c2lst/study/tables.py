@@ -128,7 +128,7 @@ def standing_table(standings: Sequence[Standing]) -> dict[str, Any]:
     by_key = {(s.section, s.scheme, s.fraction, s.method): s for s in standings}
     return {
         "methods": [
-            {"title": method.title, "summary": _tally([s for s in standings if s.method == method])}
+            {"title": method.title, **_tally([s for s in standings if s.method == method])}
             for method in methods
         ],
         "lines": [
@@ -138,11 +138,15 @@ def standing_table(standings: Sequence[Standing]) -> dict[str, Any]:
     }
 
 
-def _tally(standings: Sequence[Standing]) -> str:
+def _tally(standings: Sequence[Standing]) -> dict[str, str]:
+    """Count the verdicts, and the places in which they fell."""
     verdicts = ("best", "tied", "behind", "undecided")
     count = {verdict: sum(s.verdict == verdict for s in standings) for verdict in verdicts}
-    told = [f"{verdict} in {n}" for verdict, n in count.items() if n or verdict != "undecided"]
-    return ", ".join(told)
+    if count["undecided"] == len(standings):
+        count = {"undecided": len(standings)}
+    told = ", ".join(f"{v} in {n}" for v, n in count.items() if n or v != "undecided")
+    places = f"{len(standings)} place{'s' if len(standings) != 1 else ''}"
+    return {"summary": told, "places": places}
 
 
 def _verdict(standing: Standing | None) -> dict[str, str]:

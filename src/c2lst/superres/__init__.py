@@ -10,7 +10,8 @@ Transcriptomics" (MICCAI 2024, arXiv 2404.12973), as a system of its own. What g
     training     windows, network → weights, by the one trainer of c2lst.diffusion
     sampling     network → maps of whole sections (tiles, consistency)
     model        SuperresModel: train, save, load, predict → SuperresPrediction
-    evaluate     model, maps → metrics beside the baselines, figures
+    store        SuperresPrediction → AnnData or SpatialData on disk
+    evaluate     model, maps → metrics and uncertainty beside the baselines, figures
 
 Arrows run down: a module knows those above it alone.
 """

@@ -10,8 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from c2lst.superres.consistency import project
 from c2lst.superres.lowres import LowRes
 from c2lst.superres.pooling import counted, pool_sum, spread
+
+Baseline = Callable[[LowRes], np.ndarray]
 
 NEIGHBOURS = 10
 """Spots that a bin is put together from, as in TESLA."""
@@ -38,6 +41,15 @@ def bicubic(low: LowRes) -> np.ndarray:
     height, width = low.tissue.shape
     maps = [zoom(gene, low.scale, order=3, mode="nearest", grid_mode=True) for gene in per_bin(low)]
     return np.stack(maps).clip(min=0)[:, :height, :width].astype(np.float32)
+
+
+def consistent(baseline: Baseline) -> Baseline:
+    """Bring what a baseline says to the tissue and to the counts of the spots, as the model is."""
+
+    def projected(low: LowRes) -> np.ndarray:
+        return project(baseline(low) * low.tissue, low.spots, low.tissue, low.scale, low.sampling)
+
+    return projected
 
 
 def inverse_distance(low: LowRes) -> np.ndarray:
@@ -82,10 +94,12 @@ def per_bin(low: LowRes) -> np.ndarray:
     return low.spots / np.maximum(pool_sum(counting[None], low.scale), 1)
 
 
-BASELINES: dict[str, Callable[[LowRes], np.ndarray]] = {
+BASELINES: dict[str, Baseline] = {
     "zero": zero,
     "nearest": nearest,
     "bicubic": bicubic,
+    "nearest, consistent": consistent(nearest),
+    "bicubic, consistent": consistent(bicubic),
     "inverse distance": inverse_distance,
 }
 """By the names that tables have."""

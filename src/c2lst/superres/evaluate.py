@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,14 @@ from c2lst.progress import logger
 from c2lst.storage import whole_file, write_json
 from c2lst.superres import metrics
 from c2lst.superres.baselines import BASELINES
+from c2lst.superres.consistency import project
 from c2lst.superres.figures import Panel, draw_panels
 from c2lst.superres.lowres import LowRes
 from c2lst.superres.maps import MapSample, SuperresMaps
 from c2lst.superres.model import SuperresModel
 from c2lst.superres.prediction import SuperresPrediction
 from c2lst.superres.sampling import STEPS, Solver
+from c2lst.superres.uncertainty import Deviations, by_tenths, deviation_scores, poisson_log1p
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,15 +29,19 @@ if TYPE_CHECKING:
 OWN = "diffusion"
 ONE = "diffusion, one sample"
 REGRESSION = "U-Net regression"
-SCORES_CSV, SUMMARY_JSON = "scores.csv", "summary.json"
+KNOWN = "known expectation"
+"""What simulated counts were drawn from: as far as a method can get, in error and in deviation."""
+
+SCORES_CSV, WINDOWS_CSV, SUMMARY_JSON = "scores.csv", "windows.csv", "summary.json"
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a method says of an area: counts and log1p counts, ``(G, H, W)``."""
+    """What a method says of an area: counts and log1p counts, ``(G, H, W)``, and how surely."""
 
     counts: np.ndarray
     logs: np.ndarray
+    deviations: Deviations | None = None
 
     @classmethod
     def of_counts(cls, counts: np.ndarray) -> Answer:
@@ -64,7 +70,8 @@ def evaluate(
     maps
         Maps with its genes, at its scale or finer.
     output
-        Folder of ``scores.csv`` (a row a sample and method), ``summary.json`` and figures.
+        Folder of ``scores.csv`` (a row a sample and method), ``windows.csv`` (RMSE in log1p counts
+        of each window), ``summary.json`` and figures.
     samples, solver, steps, seed, consistent
         As in :meth:`SuperresModel.predict`.
     seen
@@ -91,39 +98,68 @@ def evaluate(
         )  # fmt: skip
     chosen = maps.of(unseen).in_order(model.genes).at_scale(model.settings.scale)
     folder = Path(output)
-    rows = []
-    for sample in chosen.samples:
-        low = LowRes.of_sample(chosen, sample)
-        predicted = model.predict(
-            low, samples=samples, solver=solver, steps=steps, seed=seed, consistent=consistent
-        )
-        single = predicted
-        if samples > 1:
-            single = model.predict(
-                low, samples=1, solver=solver, steps=steps, seed=seed, consistent=consistent
-            )
-        answers = _answers(model, low, predicted, single)
-        for method, answer in answers.items():
-            row: dict[str, object] = {"sample": sample.name, "patient": sample.patient}
-            row["method"] = method
-            row.update(score(model, chosen, sample, low, answer))
-            if method == OWN and samples > 1:
-                row["uncertainty_rank"] = _uncertainty(predicted, sample)
-            rows.append(row)
-        shown = _panels(sample, answers, predicted)
-        draw_panels(folder / f"{sample.name}.png", sample, low, chosen.genes, shown)
-        logger.info("%s: scored %d methods", sample.name, len(answers))
-    table = pd.DataFrame(rows)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(folder, "is no folder", remedy="choose another --output")
+    drawn = {"samples": samples, "solver": solver, "steps": steps, "seed": seed,
+             "consistent": consistent}  # fmt: skip
+    scored = [_scored(model, chosen, sample, folder, drawn) for sample in chosen.samples]
+    table = pd.DataFrame([row for one in scored for row in one.rows])
     with whole_file(folder / SCORES_CSV) as partial:
         table.to_csv(partial, index=False)
+    with whole_file(folder / WINDOWS_CSV) as partial:
+        windows = [row for one in scored for row in one.windows]
+        pd.DataFrame(windows).to_csv(partial, index=False)
     means = table.groupby("method", sort=False).mean(numeric_only=True)
     write_json(
         folder / SUMMARY_JSON,
         {"patients": unseen, "seen": seen, "samples": samples, "solver": solver, "steps": steps,
          "bin_um": chosen.bin_um, "scale": chosen.scale,
+         "deviation_error_by_tenths": _mean_tenths(scored),
          "means": {k: _sound(v) for k, v in means.to_dict(orient="index").items()}},
     )  # fmt: skip
     return table
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """Rows of both tables for one area, and deviation beside error by tenths of bins."""
+
+    rows: list[dict[str, object]]
+    windows: list[dict[str, object]]
+    tenths: list[tuple[float, float]]
+
+
+def _scored(
+    model: SuperresModel, maps: SuperresMaps, sample: MapSample, folder: Path, drawn: dict[str, Any]
+) -> _Scored:
+    """Score all methods on one area and draw their maps."""
+    low = LowRes.of_sample(maps, sample)
+    predicted = model.predict(low, **drawn)
+    answers = _answers(model, sample, low, predicted)
+    rows: list[dict[str, object]] = []
+    windows: list[dict[str, object]] = []
+    for method, answer in answers.items():
+        whose = {"sample": sample.name, "patient": sample.patient, "method": method}
+        rows.append({**whose, **score(model, maps, sample, low, answer)})
+        errors = metrics.of_windows(
+            answer.logs, sample.counts, sample.tissue, model.settings.hr_size
+        )
+        windows += [{**whose, "window": k, "rmse_log1p": rmse} for k, rmse in enumerate(errors)]
+    error = predicted.log_mean - np.log1p(sample.counts)
+    tenths = by_tenths(predicted.log_sd[:, sample.tissue], error[:, sample.tissue])
+    draw_panels(
+        folder / f"{sample.name}.png", sample, low, maps.genes, _panels(sample, answers, predicted)
+    )
+    logger.info("%s: scored %d methods", sample.name, len(answers))
+    return _Scored(rows, windows, tenths if predicted.samples > 1 else [])
+
+
+def _mean_tenths(scored: list[_Scored]) -> list[list[float]]:
+    found = [one.tenths for one in scored if one.tenths]
+    if not found:
+        return []
+    means: list[list[float]] = np.round(np.mean(found, axis=0), 4).tolist()
+    return means
 
 
 def score(
@@ -135,11 +171,17 @@ def score(
     )
     if sample.expected is not None:
         found |= metrics.against_expected(answer.counts, sample.expected, sample.tissue)
+    if answer.deviations is not None:
+        known = answer.counts is sample.expected
+        found |= deviation_scores(
+            answer.counts, answer.logs, answer.deviations, sample.counts, sample.tissue,
+            None if known else sample.expected,
+        )  # fmt: skip
     return found | metrics.as_papers(answer.counts, sample.counts, model.settings.hr_size)
 
 
 def _answers(
-    model: SuperresModel, low: LowRes, predicted: SuperresPrediction, single: SuperresPrediction
+    model: SuperresModel, sample: MapSample, low: LowRes, predicted: SuperresPrediction
 ) -> dict[str, Answer]:
     answers = {
         name: Answer.of_counts(baseline(low) * low.tissue) for name, baseline in BASELINES.items()
@@ -147,27 +189,38 @@ def _answers(
     regressed = model.regress(low)
     if regressed is not None:
         answers[REGRESSION] = Answer.of_counts(regressed)
-    answers[OWN] = Answer(predicted.mean, predicted.log_mean)
+        answers[f"{REGRESSION}, consistent"] = Answer.of_counts(
+            project(regressed, low.spots, low.tissue, low.scale, low.sampling)
+        )
+    own = Answer(predicted.mean, predicted.log_mean)
     if predicted.samples > 1:
-        answers[ONE] = Answer(single.mean, single.log_mean)
+        answers[ONE] = Answer.of_counts(predicted.first)
+        own = replace(own, deviations=Deviations(predicted.sd, predicted.log_sd))
+    answers[OWN] = own
+    if sample.expected is not None:
+        logs, deviation = poisson_log1p(sample.expected)
+        known = Deviations(np.sqrt(sample.expected), deviation)
+        answers[KNOWN] = Answer(sample.expected, logs, known)
     return answers
-
-
-def _uncertainty(predicted: SuperresPrediction, sample: MapSample) -> float:
-    error = predicted.log_mean - np.log1p(sample.counts)
-    return metrics.uncertainty_rank(predicted.log_sd[:, sample.tissue], error[:, sample.tissue])
 
 
 def _panels(
     sample: MapSample, answers: dict[str, Answer], predicted: SuperresPrediction
 ) -> list[Panel]:
-    """Choose what stands side by side; the same genes and colours for all."""
+    """Choose what stands side by side; the same genes and colours for all.
+
+    Nearest is what the spots look like, and a map brought to the spots looks like the map.
+    """
+    shown = [
+        name
+        for name in (KNOWN, "bicubic", "inverse distance", REGRESSION, ONE, OWN)
+        if name in answers
+    ]
     panels = [Panel("measured", np.log1p(sample.counts))]
-    if sample.expected is not None:
-        panels.append(Panel("expected", np.log1p(sample.expected)))
-    panels += [Panel(name, answer.logs) for name, answer in answers.items() if name != "zero"]
+    panels += [Panel(name, answers[name].logs) for name in shown]
     if predicted.samples > 1:
-        panels.append(Panel("deviation", predicted.log_sd, own_range=True))
+        title = f"deviation, {predicted.samples} samples"
+        panels.append(Panel(title, predicted.log_sd, own_range=True))
     return panels
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from c2lst.errors import InputError
 from c2lst.storage import hash_file, read_json, whole_directory, write_json
+from c2lst.superres.about import read_names, read_samples, read_um
 from c2lst.superres.pooling import Sampling, pool_sum, spot_counts
 from c2lst.superres.sample import AGAIN, MapSample
 
@@ -159,7 +160,8 @@ class SuperresMaps:
         from safetensors.numpy import save_file
 
         path = Path(directory)
-        if path.exists() and any(path.iterdir()) and not (path / MAPS_JSON).is_file():
+        foreign = path.exists() and (not path.is_dir() or any(path.iterdir()))
+        if foreign and not is_maps(path):
             raise InputError(path, "holds files that are no maps", remedy="choose another --output")
         with whole_directory(path) as folder:
             entries = []
@@ -191,12 +193,15 @@ class SuperresMaps:
             If a file is missing, damaged or not the one that was written.
         """
         path = Path(directory)
-        about = read_json(path / MAPS_JSON, required=_KEYS)
+        where = path / MAPS_JSON
+        about = read_json(where, required=_KEYS)
         if about["format"] != FORMAT:
-            raise InputError(path / MAPS_JSON, "format", found=about["format"], expected=FORMAT)
+            raise InputError(where, "format", found=about["format"], expected=FORMAT)
         return cls(
-            genes=tuple(about["genes"]), bin_um=float(about["bin_um"]), lr_um=float(about["lr_um"]),
-            samples=tuple(_load_sample(path, entry) for entry in about["samples"]),
+            genes=read_names(about, "genes", where),
+            bin_um=read_um(about, "bin_um", where),
+            lr_um=read_um(about, "lr_um", where),
+            samples=tuple(_load_sample(path, entry) for entry in read_samples(about, where)),
             sampling=about["sampling"],
             source=about.get("source", {}),
         )  # fmt: skip

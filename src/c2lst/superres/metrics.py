@@ -94,18 +94,18 @@ def as_papers(counts: np.ndarray, truth: np.ndarray, window: int) -> dict[str, f
     return dict(zip(PAPER, map(float, means), strict=True))
 
 
-def uncertainty_rank(sd: np.ndarray, error: np.ndarray) -> float:
-    """Spearman correlation of standard deviation and absolute error over bins, mean over genes.
+def of_windows(logs: np.ndarray, truth: np.ndarray, tissue: np.ndarray, window: int) -> list[float]:
+    """RMSE in log1p counts over the tissue of each window that has some, all genes together.
 
-    Parameters
-    ----------
-    sd, error
-        ``(G, n)``.
+    Two methods are compared window by window: what is hard for one is hard for the other.
     """
-    from scipy.stats import rankdata
-
-    ranks = [np.apply_along_axis(rankdata, 1, values) for values in (sd, np.abs(error))]
-    return _pearson(ranks[0], ranks[1])
+    errors = (logs - np.log1p(truth)) ** 2
+    shown = np.broadcast_to(tissue, errors.shape)
+    return [
+        float(np.sqrt(part[inside].mean()))
+        for part, inside in _windows(errors, shown, window)
+        if inside.any()
+    ]
 
 
 def _windows(

@@ -15,6 +15,7 @@ from c2lst.diffusion.weights import best_device, load_weights, read_tensors
 from c2lst.errors import InputError
 from c2lst.progress import progress_bar
 from c2lst.storage import hash_arrays, read_json, whole_directory, write_json
+from c2lst.superres.about import read_names, read_um
 from c2lst.superres.card import model_card
 from c2lst.superres.consistency import project
 from c2lst.superres.lowres import LowRes
@@ -181,11 +182,12 @@ class SuperresModel:
         """
         factor = self._factor(scale)
         self._check(low)
-        if samples < 1:
-            raise InputError("--samples", "number of maps", found=samples, expected="1 or more")
+        for option, number in (("--samples", samples), ("--batch-size", batch_size)):
+            if number < 1:
+                raise InputError(option, "number", found=number, expected="1 or more")
         tiles, network = self._tiles(low, batch_size), self.network.to(best_device()).eval()
         height, width = low.tissue.shape
-        in_counts, in_logs = Moments(), Moments()
+        in_counts, in_logs, first = Moments(), Moments(), np.zeros(())
         with progress_bar(f"maps of {low.name}", samples) as bar:
             for number in range(samples):
                 drawn = draw_map(
@@ -197,6 +199,7 @@ class SuperresModel:
                     drawn = project(drawn, low.spots, low.tissue, low.scale, low.sampling)
                 if factor > 1:
                     drawn = pool_sum(drawn, factor)
+                first = drawn if number == 0 else first
                 in_counts.add(drawn)
                 in_logs.add(np.log1p(drawn))
                 bar.advance()
@@ -205,8 +208,9 @@ class SuperresModel:
             tissue = pool_sum(tissue[None], factor)[0] >= factor**2 / 2
         has_unit = self.settings.normalisation == "log1p" or consistent
         return SuperresPrediction(
-            low.name, self.genes, in_counts.mean, in_counts.sd, in_logs.mean, in_logs.sd, tissue,
-            self.bin_um * factor, low.origin_um, samples, "counts" if has_unit else "relative",
+            low.name, self.genes, in_counts.mean, in_counts.sd, in_logs.mean, in_logs.sd, first,
+            tissue, self.bin_um * factor, low.origin_um, samples,
+            "counts" if has_unit else "relative",
             {"solver": solver, "steps": steps, "seed": seed, "consistent": consistent},
         )  # fmt: skip
 
@@ -269,16 +273,23 @@ class SuperresModel:
         about = read_json(folder / MODEL_JSON, required=_KEYS)
         if about["format"] != FORMAT:
             raise InputError(folder / MODEL_JSON, "format", found=about["format"], expected=FORMAT)
-        settings, genes = SuperresSettings.from_dict(about["settings"]), tuple(about["genes"])
+        settings = SuperresSettings.from_dict(about["settings"])
+        genes = read_names(about, "genes", folder / MODEL_JSON)
         network = SuperresNetwork(len(genes), settings)
         load_weights(network, folder / NETWORK)
         arrays = {name: values.numpy() for name, values in read_tensors(folder / SCALE).items()}
+        scale = ExpressionScale.of_arrays(arrays, settings.normalisation)
+        if len(scale.hr_mean) != len(genes):
+            raise InputError(
+                folder / SCALE, "genes", found=len(scale.hr_mean), expected=len(genes),
+                remedy="copy the model again",
+            )  # fmt: skip
         regression = None
         if (folder / REGRESSION).is_file():
             regression = PlainUNet(len(genes), settings)
             load_weights(regression, folder / REGRESSION)
         return cls(
-            network.eval(), ExpressionScale.of_arrays(arrays, settings.normalisation), settings,
-            genes, float(about["lr_um"]), about["sampling"], tuple(about["patients"]), regression,
+            network.eval(), scale, settings, genes, read_um(about, "lr_um", folder / MODEL_JSON),
+            about["sampling"], read_names(about, "patients", folder / MODEL_JSON), regression,
             about["provenance"],
         )  # fmt: skip

@@ -25,6 +25,8 @@ class SuperresPrediction:
         Of the counts of a bin.
     log_mean, log_sd
         Of log1p counts.
+    first
+        Counts of the first map drawn: as rough as a measured one, which the mean is not.
     tissue
         bool ``(H, W)``; all else is zero elsewhere.
     bin_um, origin_um
@@ -43,6 +45,7 @@ class SuperresPrediction:
     sd: np.ndarray
     log_mean: np.ndarray
     log_sd: np.ndarray
+    first: np.ndarray
     tissue: np.ndarray
     bin_um: float
     origin_um: tuple[float, float]

@@ -59,6 +59,8 @@ def load_settings(preset: str = "tiny", **changes: Any) -> SuperresSettings:
     settings = PRESETS[preset]
     given = {name: value for name, value in changes.items() if value is not None}
     ablate = given.pop("ablate", ())
+    if (rate := given.get("learning_rate", 1.0)) <= 0:
+        raise InputError("--learning-rate", "value", found=rate, expected="above 0")
     of_training = {f.name for f in fields(TrainSettings)} & given.keys()
     trained = {name: given.pop(name) for name in of_training}
     regression = settings.regression if given.pop("with_regression", True) else None

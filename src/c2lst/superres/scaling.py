@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from c2lst.errors import InputError
 from c2lst.superres.maps import SuperresMaps
 from c2lst.superres.settings import Normalisation
 
@@ -88,7 +89,20 @@ class ExpressionScale:
 
     @classmethod
     def of_arrays(cls, arrays: dict[str, np.ndarray], kind: Normalisation) -> ExpressionScale:
-        """Make a scale of saved arrays."""
+        """Make a scale of saved arrays.
+
+        Raises
+        ------
+        InputError
+            If one is missing or they differ in length.
+        """
+        if len({arrays[name].shape for name in _FIELDS if name in arrays}) != 1 or not (
+            arrays.keys() >= set(_FIELDS)
+        ):
+            raise InputError(
+                "scale of the expression", "arrays", found=", ".join(sorted(arrays)),
+                expected=f"{', '.join(_FIELDS)} of one length", remedy="copy the model again",
+            )  # fmt: skip
         return cls(**{name: arrays[name] for name in _FIELDS}, kind=kind)
 
     def _of(self, name: str, like: Tensor) -> Tensor:

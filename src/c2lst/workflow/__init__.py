@@ -66,9 +66,11 @@ def run(
         If any input cannot be used, or the folder holds something else.
     """
     from c2lst.central.hub import model_folder
+    from c2lst.prediction.encoders import check_network
     from c2lst.workflow.rundir import RunDirectory
     from c2lst.workflow.stages import RunInputs, run_stages
 
+    check_network(settings.prediction)
     inputs = RunInputs(
         _existing(source, "slide", parent=True),
         section,

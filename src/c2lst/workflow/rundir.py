@@ -28,6 +28,7 @@ STAGES = (
     "adapt",
     "synthesize",
     "train",
+    "baselines",
     "predict",
     "evaluate",
     "report",
@@ -35,10 +36,13 @@ STAGES = (
 
 ARTEFACTS = (
     *("section", "split", "preprocessing", "central", "adapter", "synthetic"),
-    *("predictor", "predictor_real_only", "predictor_cotrained", "advice"),
+    *("predictor", "predictor_real_only", "predictor_cotrained", "advice", "baselines"),
     *("predictions", "map", "metrics", "gene_metrics"),
     *("comparisons", "coverage", "report", "manifest"),
 )
+GROWING = {"baselines": ("baselines", "predict", "evaluate", "report")}
+"""Settings that may change in a run that is there, and the stages that are then done again."""
+
 PARTIAL_NAMES = tuple(f".{name}." for name in ARTEFACTS)
 
 
@@ -75,6 +79,7 @@ class RunDirectory:
             self._sweep()
         if self.manifest:
             self._refuse_other_run(inputs, settings)
+            self._grow(settings, command)
         elif not known and root.is_dir() and any(root.iterdir()):
             raise InputError(
                 root,
@@ -178,6 +183,8 @@ class RunDirectory:
             )
         for kind, wanted in (("inputs", inputs), ("settings", settings)):
             for name, found, expected in differences(self.manifest[kind], wanted):
+                if name in GROWING:
+                    continue
                 raise InputError(
                     self.root,
                     f"holds a run with another {name}",
@@ -185,6 +192,16 @@ class RunDirectory:
                     expected=expected,
                     remedy="choose a new folder with -o, or give the same options to continue",
                 )
+
+    def _grow(self, settings: Mapping[str, Any], command: str) -> None:
+        """Forget the stages that a setting shaped which has changed."""
+        for name, stages in GROWING.items():
+            if list(self.manifest["settings"].get(name, ())) == list(settings.get(name, ())):
+                continue
+            self.manifest["settings"][name] = settings[name]
+            self.manifest["command"] = command
+            for stage in stages:
+                self.manifest["stages"].pop(stage, None)
 
 
 class _Notes(logging.Handler):

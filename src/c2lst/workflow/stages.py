@@ -27,6 +27,7 @@ from c2lst.evaluation.expression.names import COTRAINED, NETWORK, NETWORK_TWIN, 
 from c2lst.local import LocalModel
 from c2lst.local.sources import Sources
 from c2lst.prediction.advised import fit_advised
+from c2lst.prediction.encoders import encoder_of
 from c2lst.prediction.grid import predict_grid
 from c2lst.prediction.layers import baseline_layers
 from c2lst.prediction.predictor import ExpressionPredictor
@@ -34,6 +35,7 @@ from c2lst.progress import logger
 from c2lst.report import write_report
 from c2lst.settings import RunSettings
 from c2lst.storage import whole_file
+from c2lst.workflow.baselines import train_baselines, trained_baselines
 from c2lst.workflow.rundir import RunDirectory
 
 
@@ -79,16 +81,17 @@ Stage = Callable[[RunDirectory, RunInputs, RunSettings], Summary]
 
 def read_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
     """Read the slide and cut the patches of its spots."""
-    size = settings.central.shape.size
+    size, patch_um = settings.central.shape.size, settings.patch_um
     if inputs.central is not None:
-        size = CentralModel.load(inputs.central).size
+        model = CentralModel.load(inputs.central)
+        size, patch_um = model.size, model.patch_um
     section = read(
         inputs.source,
         format=inputs.format,
         section=inputs.section,
         image=inputs.image,
         mpp=inputs.mpp,
-        patch_um=settings.patch_um,
+        patch_um=patch_um,
         size=size,
         overlay=run.path("overlay.png"),
     )
@@ -199,8 +202,8 @@ def _slide_tissue(run: RunDirectory, settings: RunSettings) -> PatchCollection:
         _section(run),
         _split(run),
         size=preprocessing.size,
-        patch_um=settings.patch_um,
-        stride_um=settings.patch_um / 4,
+        patch_um=preprocessing.patch_um,
+        stride_um=preprocessing.patch_um / 4,
     )
     return patches.normalised(StainNormaliser(preprocessing.source_stain, preprocessing.stain))
 
@@ -239,7 +242,7 @@ def synthesize_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings
 def train_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
     """Train predictors with and without synthetic pairs, and choose inside the training spots."""
     section, preprocessing = _section(run), _preprocessing(run)
-    images = preprocessing.images(section)
+    images, scratch = preprocessing.images(section), run.scratch("train")
     found = fit_advised(
         section,
         _split(run),
@@ -247,9 +250,9 @@ def train_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> 
         synthetic=SyntheticPairs.load(run.path("synthetic")),
         features=CentralModel.load(run.path("central")).encode_views(images),
         frozen=get_encoder().encode(images),
-        encoder=get_encoder(),
+        encoder=encoder_of(settings.prediction, run.path("central"), kept=scratch / "features"),
         settings=settings.prediction,
-        directory=run.scratch("train"),
+        directory=scratch,
         full=settings.advise == "full",
     )
     found.chosen.save(run.path("predictor"))
@@ -262,15 +265,22 @@ def train_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> 
     return {"chosen": found.advice.chosen, "advice": found.advice.sentence, **summary}
 
 
+def baselines_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
+    """Train the networks of the field that are baselines, on real pairs alone."""
+    return train_baselines(run, settings, _section(run), _split(run), _preprocessing(run))
+
+
 def predict_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
     """Predict every spot of the slide, and the tissue between them where that is asked for."""
     section, split, preprocessing = _section(run), _split(run), _preprocessing(run)
-    predictor = ExpressionPredictor.load(run.path("predictor"))
+    encoder = encoder_of(settings.prediction, run.path("central"), kept=run.scratch("predict"))
+    predictor = ExpressionPredictor.load(run.path("predictor"), encoder=encoder)
     frozen = get_encoder().encode(preprocessing.images(section))
     methods = baseline_layers(section, split, preprocessing, frozen)
+    methods |= trained_baselines(run, settings)
     for folder, full, alone in ((_TWIN, TWIN, NETWORK_TWIN), (_COTRAINED, COTRAINED, NETWORK)):
         if run.path(folder).is_dir():
-            other = ExpressionPredictor.load(run.path(folder)).predict(section)
+            other = ExpressionPredictor.load(run.path(folder), encoder=encoder).predict(section)
             methods[full] = other.mean
             if other.network is not None:
                 methods[alone] = other.network
@@ -335,6 +345,7 @@ STAGE_FUNCTIONS: dict[str, Stage] = {
     "adapt": adapt_stage,
     "synthesize": synthesize_stage,
     "train": train_stage,
+    "baselines": baselines_stage,
     "predict": predict_stage,
     "evaluate": evaluate_stage,
     "report": report_stage,

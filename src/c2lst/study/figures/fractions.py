@@ -36,33 +36,28 @@ _LINE = {"linewidth": 1, "elinewidth": 0.9, "markersize": 4.5}
 def fraction_curves(means: DataFrame, comparisons: DataFrame) -> Image:
     """Draw errors against the fraction of spots, and changes by synthetic pairs.
 
-    A row for each section and scheme; in it how the MAE of all that compete lies above or below
-    that of the train median, then, for each network, how all arms of c2lst and of the network alone
-    differ from real pairs alone: what differs between arms is small beside what differs between
-    splits.
+    A row for each section, scheme and network; in it how the MAE of all that compete lies above or
+    below that of the train median, then how all arms of c2lst and of the network alone differ from
+    real pairs alone: what differs between arms is small beside what differs between splits.
     """
     twins = against_twin(comparisons)
     networks = list(dict.fromkeys(twins["network"])) if len(twins) else []
-    rows = rows_of(means)
     with report_style():
         if not networks:
-            return rendered(_errors_alone(means, rows))
-        figure, axes = panels(len(rows), 1 + 2 * len(networks), wide=1.35)
-        for (section, scheme), line in zip(rows, axes, strict=True):
-            where = f"{section}, {scheme}"
-            _errors(line[0], means[at(means, section, scheme)])
+            return rendered(_errors_alone(means, rows_of(means)))
+        rows = [(*place, network) for place in rows_of(means) for network in networks]
+        figure, axes = panels(len(rows), 3, wide=1.35)
+        for (section, scheme, network), line in zip(rows, axes, strict=True):
+            where, own = f"{section}, {scheme}", means["network"].isin(["", network])
+            _errors(line[0], means[at(means, section, scheme) & own])
             line[0].set_title(f"{where}: error", fontsize=9)
             legend(line[0])
-            for number, network in enumerate(networks):
-                here = twins[at(twins, section, scheme) & (twins["network"] == network)]
-                for panel, method in zip(
-                    line[1 + 2 * number :], (DEFAULT_METHOD, NETWORK), strict=False
-                ):
-                    _changes(panel, here[here["method"] == method])
-                    name = f"{network} alone" if method == NETWORK else f"c2lst + {network}"
-                    panel.set_title(f"{where}: {name}", fontsize=9)
-                # The two panels of a network have the same arms.
-                legend(line[2 + 2 * number])
+            here = twins[at(twins, section, scheme) & (twins["network"] == network)]
+            for panel, method in zip(line[1:], (DEFAULT_METHOD, NETWORK), strict=True):
+                _changes(panel, here[here["method"] == method])
+                name = f"{network} alone" if method == NETWORK else f"c2lst + {network}"
+                panel.set_title(f"{where}: {name}", fontsize=9)
+            legend(line[2])  # both panels have the same arms
         return rendered(figure)
 
 

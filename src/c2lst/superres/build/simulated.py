@@ -72,7 +72,10 @@ class Simulation:
     uninformative_image: bool = False
 
     def __post_init__(self) -> None:
-        spots, px = self.side_um / self.spot_um, self.bin_um / max(self.image_um, 1e-9)
+        for name in ("side_um", "bin_um", "spot_um", "image_um"):
+            if not getattr(self, name) > 0:
+                raise InputError("simulation", name, found=getattr(self, name), expected="above 0")
+        spots, px = self.side_um / self.spot_um, self.bin_um / self.image_um
         for name, sound, expected in (
             ("patients", self.patients >= 1, "1 or more"),
             ("genes", self.genes >= 3, "3 or more"),
