@@ -3,7 +3,8 @@
 Run: python benchmarks/superres_study.py OUT [--steps 800] [--only full lr-only blind]
 
 Ten simulated patients, two held out, 5× (100 µm to 20 µm), the preset ``tiny``. What is complete in
-OUT is not done again. Prints the tables of docs/superres.md.
+OUT is not done again. Prints the tables of docs/superres.md: methods, and each arm beside the full
+model, window by window.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from c2lst.storage import read_json
-from c2lst.superres.evaluate import OWN, SUMMARY_JSON
+from c2lst.superres.evaluate import OWN, SUMMARY_JSON, WINDOWS_CSV
 from c2lst.superres.maps import MAPS_JSON
 from c2lst.superres.model import MODEL_JSON
 from c2lst.superres.settings import ABLATIONS
@@ -30,7 +34,11 @@ COLUMNS = {
     "ssim_log1p": "SSIM",
     "spots_error": "spots",
     "gene_correlation_error": "gene r",
-    "uncertainty_rank": "deviation ~ error",
+    "uncertainty_rank": "sd ~ error",
+    "uncertainty_rank_counts": "in counts",
+    "uncertainty_rank_within": "like counts",
+    "uncertainty_rank_expected": "sd ~ error, expected",
+    "spread": "spread",
 }
 
 
@@ -60,7 +68,7 @@ def _run(output: Path, name: str, steps: int | None) -> None:
         parts += () if name == "full" else ("--no-regression",)
         parts += () if steps is None else ("--steps", steps)
         _c2lst("train", maps, "-o", model, *HELD_OUT, *parts)
-    if not (scores / SUMMARY_JSON).is_file():
+    if not _complete(scores):
         _c2lst("evaluate", model, maps, "-o", scores)
 
 
@@ -72,22 +80,51 @@ def _of(output: Path, name: str) -> Path:
     return output / "e" / name
 
 
+def _complete(scores: Path) -> bool:
+    return all((scores / name).is_file() for name in (SUMMARY_JSON, WINDOWS_CSV))
+
+
 def _tables(output: Path) -> None:
-    done = [p.parent.name for p in sorted(output.glob(f"e/*/{SUMMARY_JSON}"))]
-    means = {name: read_json(_of(output, name) / SUMMARY_JSON)["means"] for name in done}
-    print("|  | " + " | ".join(COLUMNS.values()) + " |\n|---|" + "---|" * len(COLUMNS))
-    if "full" in means:
-        for method, row in means["full"].items():
-            _line(method, row)
-    for name in ("blind", *ABLATIONS):
-        if name in means:
-            _line({"blind": "uninformative image"}.get(name, name), means[name][OWN])
+    arms = [name for name in ("full", "blind", *ABLATIONS) if _complete(_of(output, name))]
+    means = {name: read_json(_of(output, name) / SUMMARY_JSON)["means"] for name in arms}
+    _heading(*COLUMNS.values())
+    for method, row in means.get("full", {}).items():
+        _line(method, row)
+    if "full" not in arms:
+        return
+    print()
+    _heading(*COLUMNS.values(), "RMSE less that of full", "windows worse")
+    whole = _windows(output, "full")
+    for name in arms:
+        compared = ("", "") if name == "full" else _compared(_windows(output, name) - whole)
+        _line({"blind": "uninformative image"}.get(name, name), means[name][OWN], *compared)
 
 
-def _line(name: str, row: dict[str, float | None]) -> None:
+def _windows(output: Path, name: str) -> pd.Series:
+    """RMSE of the diffusion model in each window of the held-out patients."""
+    table = pd.read_csv(_of(output, name) / WINDOWS_CSV)
+    return table[table["method"] == OWN].set_index(["patient", "window"])["rmse_log1p"]
+
+
+def _compared(differences: pd.Series) -> tuple[str, str]:
+    """Mean with its 95 % interval over windows, which knows nothing of another training."""
+    from scipy.stats import t
+
+    values = differences.to_numpy()
+    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    mean = values.mean()
+    interval = f"{mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})"
+    return interval, f"{(values > 0).sum()} of {len(values)}"
+
+
+def _heading(*titles: str) -> None:
+    print("|  | " + " | ".join(titles) + " |\n|---|" + "---|" * len(titles))
+
+
+def _line(name: str, row: dict[str, float | None], *more: str) -> None:
     values = (row.get(key) for key in COLUMNS)
-    cells = ("" if value is None else f"{value:.3f}" for value in values)
-    print(f"| {name} | " + " | ".join(cells) + " |")
+    cells = ["" if value is None else f"{value:.3f}" for value in values]
+    print(f"| {name} | " + " | ".join([*cells, *more]) + " |")
 
 
 if __name__ == "__main__":

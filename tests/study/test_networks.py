@@ -11,6 +11,7 @@ import pytest
 from c2lst.errors import InputError
 from c2lst.prediction import network_baselines
 from c2lst.study import StudySettings, run_study, running
+from c2lst.study.generators import HEADS, generator_lines
 from c2lst.study.results import read_table
 from toy import toy_settings
 
@@ -24,6 +25,7 @@ GRID = StudySettings(
     networks=("frozen",),
     baselines=("densenet-121", "resnet-50"),
     advised=True,
+    generator=True,
 )
 
 
@@ -103,3 +105,11 @@ def test_an_encoder_that_is_unknown_or_that_nothing_reads_is_refused(small_legac
         with pytest.raises(InputError, match=problem):
             run_study([small_legacy], tmp_path / "study", settings(tmp_path, encoder), grid)
     assert not (tmp_path / "study").exists()
+
+
+def test_the_generator_of_each_split_is_judged_and_shown(grown):
+    (line,) = generator_lines(grown[0])
+    assert line["fraction"].startswith("50") and line["seed"] == "0"
+    assert len(line["values"]) == len(HEADS)
+    page = (grown[0] / "study.html").read_text(encoding="utf-8")
+    assert all(value in page for value, _ in line["values"])

@@ -66,6 +66,9 @@ def study(
     advised: Annotated[
         bool, typer.Option("--advised", help="Also what c2lst run uses, advised on each split.")
     ] = False,
+    generator: Annotated[
+        bool, typer.Option("--generator", help="Also judge the generator of each split.")
+    ] = False,
     seeds: Annotated[int | None, typer.Option(help="Number of splits of each kind.")] = None,
     union: Annotated[
         bool | None,
@@ -97,6 +100,7 @@ def study(
         networks=chosen(networks, "--networks"),
         baselines=chosen(baselines, "--baselines"),
         advised=advised,
+        generator=generator,
         seeds=seeds,
         union=union,
     )

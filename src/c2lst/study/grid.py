@@ -134,6 +134,8 @@ class StudySettings:
     advised
         Whether what ``c2lst run`` would use is an arm too: the largest ratio, real only, or no
         network, whichever is advised inside the training spots of each split.
+    generator
+        Whether the generator of each split that has a pool of pairs is judged, too.
     union
         Whether mini-batches hold real and synthetic pairs in their ratio (C2L-ST trains on the
         union of both), instead of in the predictor's own share at every ratio.
@@ -152,6 +154,7 @@ class StudySettings:
     networks: tuple[str, ...] | None = None
     baselines: tuple[str, ...] = ()
     advised: bool = False
+    generator: bool = False
     union: bool = False
 
     def __post_init__(self) -> None:
@@ -259,5 +262,6 @@ class StudySettings:
             **both,
             seeds=max(self.seeds, other.seeds),
             advised=self.advised or other.advised,
+            generator=self.generator or other.generator,
             union=self.union,
         )

@@ -60,6 +60,7 @@ def content(study: Path, record: dict[str, Any]) -> dict[str, Any]:
     from c2lst.report.wording import flatten
     from c2lst.study import tables
     from c2lst.study.comparisons import sentences
+    from c2lst.study.generators import HEADS, generator_lines
     from c2lst.study.regimes import regimes, standings
     from c2lst.study.results import read_means
 
@@ -77,6 +78,8 @@ def content(study: Path, record: dict[str, Any]) -> dict[str, Any]:
         "score_names": tables.SCORE_NAMES,
         "scores": list(tables.score_lines(averaged)),
         "differences": tables.difference_table(comparisons),
+        "generator_heads": HEADS,
+        "generators": list(generator_lines(study)),
         "pictures": {
             name: _kept(image, study, name) for name, image in drawn(study, averaged, found)
         },

@@ -19,6 +19,7 @@ import numpy as np
 from c2lst.errors import InputError
 from c2lst.storage import read_json, whole_file
 from c2lst.study.arms import needs_pool, settings_for
+from c2lst.study.generators import JUDGE, judge
 from c2lst.study.grid import Cell, SplitKey, StudySettings
 from c2lst.study.identity import cell_key, differences
 from c2lst.study.pool import UNCONDITIONAL, draw_unconditional, enlarge
@@ -183,6 +184,8 @@ def stages_to_do(study: Study, key: SplitKey, directory: SplitDirectory) -> list
     fits = directory.is_done(UNCONDITIONAL) and ENLARGE not in todo
     if any(arm.name == UNCONDITIONAL for arm in arms) and not fits:
         todo.append(UNCONDITIONAL)
+    if study.asked.generator and "adapt" in stages and not directory.is_done(JUDGE):
+        todo.append(JUDGE)
     return todo if directory.is_done("features") else [*todo, "features"]
 
 
@@ -207,6 +210,7 @@ def prepare(study: Study, key: SplitKey) -> None:
     own: Mapping[str, Callable[[], dict[str, Any]]] = {
         ENLARGE: lambda: _enlarge(directory),
         UNCONDITIONAL: lambda: {"images": draw_unconditional(directory, settings.synthesis)},
+        JUDGE: lambda: judge(directory),
         "features": lambda: _encode(directory),
     }
     for name in stages_to_do(study, key, directory):

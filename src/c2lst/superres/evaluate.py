@@ -158,8 +158,7 @@ def _mean_tenths(scored: list[_Scored]) -> list[list[float]]:
     found = [one.tenths for one in scored if one.tenths]
     if not found:
         return []
-    means: list[list[float]] = np.round(np.mean(found, axis=0), 4).tolist()
-    return means
+    return [[round(float(value), 4) for value in pair] for pair in np.asarray(found).mean(axis=0)]
 
 
 def score(
