@@ -27,6 +27,7 @@ from c2lst.study import StudySettings, run_study
 
 SECTIONS = ("C2", "C3", "C4", "C5")
 FRACTIONS = (0.05, 0.1, 0.25, 0.5)
+REPEATED = ("sections", "parts", "preset", "seeds", "fractions", "ratios", "controls", "networks")
 CONFIG = Path(__file__).with_name("evidence.toml")
 SMOKE = """
 genes = 20
@@ -158,7 +159,7 @@ def repeatable(arguments: argparse.Namespace) -> str:
         return "python benchmarks/evidence.py -o OUT --smoke"
     words = ["python", "benchmarks/evidence.py", "-o", "OUT", "--central", "MODEL"]
     defaults = vars(parser().parse_args(["-o", "OUT"]))
-    for name in ("sections", "preset", "seeds", "fractions", "ratios", "controls", "networks"):
+    for name in REPEATED:
         value = getattr(arguments, name)
         if value != defaults[name]:
             given = value if isinstance(value, list) else [value]

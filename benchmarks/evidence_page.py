@@ -95,7 +95,9 @@ def lines(
     evidence = Evidence(undone, read_table(study), means, comparisons, standing)
     yield "# Evidence"
     yield ""
-    yield "This page is written by one command; no number or sentence in it is written by hand."
+    yield (
+        "This page is written by the command below; no number or sentence in it is written by hand."
+    )
     yield ""
     yield from fenced(command)
     for heading, sentences in findings(evidence):

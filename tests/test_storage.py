@@ -54,6 +54,15 @@ def test_a_full_disk_is_said_plainly_and_loses_nothing(tmp_path):
     assert path.read_text() == "old"
 
 
+@pytest.mark.parametrize("whole", [whole_file, whole_directory])
+def test_an_output_that_lies_in_a_file_is_refused_and_the_file_kept(tmp_path, whole):
+    path = tmp_path / "a.txt"
+    path.write_text("mine")
+    with pytest.raises(InputError, match="lies in a file"), whole(path / "new" / "out"):
+        pytest.fail("nothing may be written")
+    assert path.read_text() == "mine"
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),

@@ -48,11 +48,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the disk is full or the folder cannot be written to.
+        If the disk is full, or the folder is a file or cannot be written to.
     """
     path = Path(path)
     with readable_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder_of(path)
         handle, name = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
         )
@@ -77,7 +77,7 @@ def whole_directory(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     with readable_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder_of(path)
         partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield partial
@@ -91,6 +91,15 @@ def whole_directory(path: str | Path) -> Iterator[Path]:
                 partial.replace(path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _make_folder_of(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            path, "lies in a file, not a folder", remedy="choose another output"
+        ) from error
 
 
 def _umask() -> int:

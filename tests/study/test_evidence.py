@@ -61,7 +61,10 @@ def test_the_command_names_no_folder_of_this_machine(evidence):
     command = script.repeatable(script.parser().parse_args(words))
     assert "/tmp" not in command and "/data" not in command
     assert "--sections C2" in command and "--seeds 5" in command
-    assert "--ratios" not in command
+    assert "--ratios" not in command and "--parts" not in command
+    words += ["--parts", "2", "--ratios", "3"]
+    command = script.repeatable(script.parser().parse_args(words))
+    assert "--parts 2" in command and "--ratios 3" in command
 
 
 def test_parts_are_grids_that_fit_together(evidence, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from c2lst.central.model import CentralModel, CentralSettings
+from c2lst.central.model import CentralModel
+from c2lst.central.settings import CentralSettings
 
 __all__ = ["CentralModel", "CentralSettings"]

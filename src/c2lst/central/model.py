@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -14,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from c2lst import __version__
-from c2lst.central.card import SHEET, model_card
-from c2lst.central.half import as_stored, rounded
+from c2lst.central.card import SHEET
+from c2lst.central.continuing import bind_to_start, check_continues
+from c2lst.central.files import read_files, write_files
+from c2lst.central.half import rounded
 from c2lst.central.hub import model_folder
 from c2lst.central.monitor import HeldOut, SampleMonitor, WatchSettings, last_look
 from c2lst.central.pretraining import DenoisingObjective, PatchSamples, PatchSet
+from c2lst.central.settings import CentralSettings
 from c2lst.data.duplicates import LEAST_COPIES, PatchSketch
 from c2lst.data.stain import StainJitter, StainReference
 from c2lst.diffusion.draws import mix_seed
@@ -31,65 +32,21 @@ from c2lst.diffusion.features import (
 )
 from c2lst.diffusion.noise import NoiseProcess, to_uint8
 from c2lst.diffusion.sampling import get_sampler, sample_unconditional
-from c2lst.diffusion.trainer import TrainSettings, train
-from c2lst.diffusion.unet import UNetShape, build_unet, shape_of, unet_of_config
-from c2lst.diffusion.weights import best_device, load_weights, weights_hash
+from c2lst.diffusion.trainer import train
+from c2lst.diffusion.unet import build_unet, shape_of
+from c2lst.diffusion.weights import best_device, weights_hash
 from c2lst.errors import InputError
 from c2lst.evaluation.sheets import contact_sheet, write_png
 from c2lst.progress import logger
-from c2lst.storage import read_json, whole_directory, write_json
+from c2lst.storage import whole_directory
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
 
     from c2lst.data.section import Section
 
-FORMAT = 1
-CENTRAL_JSON = "central.json"
-STAIN_JSON = "stain_reference.json"
-SKETCH = "patch_sketch.safetensors"
-WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
 LOG = "log.jsonl"
-START_JSON = "start.json"
 ON_CARD = 48
-
-
-@dataclass(frozen=True)
-class CentralSettings:
-    """How a central model is built and trained.
-
-    Parameters
-    ----------
-    shape, process, training
-        Network, noise process, training.
-    dihedral
-        Turn and mirror each patch at random, by one of eight ways: tissue has no upright.
-    stain_jitter
-        How much the amounts of stain vary from patch to patch
-        (:class:`~c2lst.data.stain.StainJitter`); 0 for not at all.
-    windows
-        Share of the updates made on windows of half the side, cut at random, at a quarter of the
-        cost: a network of convolutions learns the small from them, and how it hangs together from
-        whole patches (Wang et al. 2023, Patch Diffusion, without their coordinates).
-    """
-
-    shape: UNetShape
-    process: NoiseProcess
-    training: TrainSettings
-    dihedral: bool = True
-    stain_jitter: float = 0.0
-    windows: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.windows < 1:
-            raise InputError(
-                "model settings",
-                "windows",
-                found=self.windows,
-                expected="a share from 0 to below 1",
-            )
-        if self.windows:
-            replace(self.shape, size=self.shape.size // 2)  # Halved, the scales must still fit.
 
 
 @dataclass
@@ -176,11 +133,11 @@ class CentralModel:
             torch.manual_seed(mix_seed(settings.training.seed, 1))
             unet = build_unet(settings.shape)
         else:
-            _check_continues(start, patch_um, stain)
+            check_continues(start, patch_um, stain)
             unet = copy.deepcopy(start.unet)
             settings = replace(settings, shape=shape_of(unet), process=start.process)
         if directory is not None:
-            _bind(directory, start)
+            bind_to_start(directory, start)
         watchers = (
             []
             if watch is None
@@ -327,7 +284,7 @@ class CentralModel:
             Folder of the training, whose log is kept with the model.
         """
         with whole_directory(directory) as partial:
-            self._write(partial)
+            write_files(self, partial)
             if training is not None and (training / LOG).is_file():
                 shutil.copyfile(training / LOG, partial / LOG)
 
@@ -364,31 +321,7 @@ class CentralModel:
         model = replace(model, provenance=model.provenance | told)
         with whole_directory(directory) as partial:
             write_png(partial / SHEET, contact_sheet(model.sample(ON_CARD), columns=12))
-            model._write(partial)
-
-    def _write(self, folder: Path) -> None:
-        from diffusers import DDPMPipeline
-
-        unet = as_stored(self.unet.to("cpu"))
-        pipeline = DDPMPipeline(unet=unet, scheduler=self.process.scheduler())
-        pipeline.save_pretrained(folder, safe_serialization=True)
-        write_json(folder / STAIN_JSON, self.stain.to_dict())
-        if self.sketch is not None:
-            self.sketch.save(folder / SKETCH)
-        write_json(
-            folder / CENTRAL_JSON,
-            {
-                "format": FORMAT,
-                "c2lst": __version__,
-                "hash": self.hash,
-                "patch_um": self.patch_um,
-                "size": self.size,
-                "process": asdict(self.process),
-                "provenance": self.provenance,
-            },
-        )
-        card = model_card(self, sheet=(folder / SHEET).is_file())
-        (folder / "README.md").write_text(card, encoding="utf-8")
+            write_files(model, partial)
 
     @classmethod
     def load(cls, where: str | Path, *, revision: str | None = None) -> CentralModel:
@@ -408,69 +341,14 @@ class CentralModel:
             weights are not those that ``central.json`` names, or are pickled.
         """
         directory = model_folder(where, "a central model", revision)
-        card = read_json(
-            directory / CENTRAL_JSON, required=("format", "hash", "patch_um", "process")
-        )
-        if card["format"] != FORMAT:
-            raise InputError(
-                directory / CENTRAL_JSON, "format", found=card["format"], expected=FORMAT
-            )
-        unet = unet_of_config(directory / "unet" / "config.json")
-        load_weights(unet, directory / WEIGHTS)
-        model = cls(
-            unet.eval(),
-            _process(directory / CENTRAL_JSON, card["process"]),
-            float(card["patch_um"]),
-            StainReference.from_dict(read_json(directory / STAIN_JSON)),
-            card.get("provenance", {}),
-            PatchSketch.load(directory / SKETCH) if (directory / SKETCH).is_file() else None,
-        )
-        if model.hash != card["hash"]:
+        parts, known = read_files(directory)
+        model = cls(**parts)
+        if model.hash != known:
             raise InputError(
                 directory,
                 "weights are not those named in central.json",
                 found=model.hash[:12],
-                expected=str(card["hash"])[:12],
+                expected=known[:12],
                 remedy="copy the whole folder of the central model again",
             )
         return model
-
-
-def _check_continues(start: CentralModel, patch_um: float, stain: StainReference) -> None:
-    if not math.isclose(patch_um, start.patch_um, rel_tol=0.01):
-        raise InputError(
-            "patches",
-            "side in µm is not that of the central model to start from",
-            found=f"{patch_um:g} µm",
-            expected=f"{start.patch_um:g} µm",
-        )
-    if not stain.same_as(start.stain):
-        raise InputError(
-            "patches",
-            "have another stain reference than the central model to start from",
-            remedy="bring them to that model's reference",
-        )
-
-
-def _bind(directory: Path, start: CentralModel | None) -> None:
-    """Refuse to resume a training that started from another model."""
-    path, own = directory / START_JSON, {"hash": start.hash if start else None}
-    if not path.is_file():
-        write_json(path, own)
-    elif (found := read_json(path)) != own:
-        raise InputError(
-            directory,
-            "holds an interrupted training that started from another model",
-            found=str(found.get("hash"))[:12],
-            expected=str(own["hash"])[:12],
-            remedy="give the same --from, or --resume never to start afresh",
-        )
-
-
-def _process(path: Path, values: Any) -> NoiseProcess:
-    try:
-        return NoiseProcess(**values)
-    except TypeError as error:
-        raise InputError(
-            path, f"noise process cannot be read ({error})", remedy="use the c2lst that wrote it"
-        ) from error
