@@ -1,8 +1,9 @@
 # make demo: set-up, then the main job on simulated tissue; make test: set-up, then the tests, with
 # one thread for each worker: more of them than cores wait for one another. make docs: the site.
-# make evidence CENTRAL=MODEL: hours; C2LST_DATA names the folder of the real sections.
+# make evidence: hours, and it goes on where it stopped; C2LST_DATA names the real sections' folder.
 VENV := .venv
 PYTHON ?= python3
+CENTRAL ?= builtin
 BIN := $(VENV)/bin
 WORKERS ?= 2
 

@@ -4,12 +4,12 @@ On a GPU, ten minutes:
 
     python benchmarks/accelerator.py -o OUT
 
-Written are OUT/accelerator.json and OUT/accelerator.md, the tables of docs/scaling.md. On a GPU
-each preset trains as it is and through torch.compile, and draws by every sampler; on a processor
-(one thread, processor time) it trains as it is and draws by the fastest. The peer is a loop of the
-kind that diffusers' example for unconditional training has (noise, mean squared error, clipping,
-AdamW, its EMAModel) on a network of the same shape, in the same precision. Patches come from
-memory; timed is the lower quartile of the updates.
+Written are OUT/accelerator.json and OUT/accelerator.md, the tables of docs/scaling.md, which are
+printed, too. On a GPU each preset trains as it is and through torch.compile, and draws by every
+sampler; on a processor (one thread, processor time) it trains as it is and draws by the fastest.
+The peer is a loop of the kind that diffusers' example for unconditional training has (noise, mean
+squared error, clipping, AdamW, its EMAModel) on a network of the same shape, in the same precision.
+Patches come from memory; timed is the lower quartile of the updates.
 
     python benchmarks/accelerator.py -o OUT --presets tiny small builtin base   # on a processor
     python benchmarks/accelerator.py -o OUT --toy                               # seconds
@@ -70,8 +70,10 @@ def main(words: Sequence[str] | None = None) -> None:
         found["rows"].append(row)
         logger.info("%s", row)
         write_json(arguments.output / "accelerator.json", found)
+    text = "\n".join(tables(found)) + "\n"
     with whole_file(arguments.output / "accelerator.md") as partial:
-        partial.write_text("\n".join(tables(found)) + "\n", encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
+    print(text, end="")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Write docs/evidence.md: every sentence and number is computed from a study's tables."""
+"""Write docs/evidence.md: every sentence and number is computed from what the parts left."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evidence_parts import part_lines
 from evidence_words import Evidence, findings
 
 from c2lst.central.hub import model_folder
 from c2lst.storage import read_json, whole_file
 from c2lst.study.page import write_study_page
-from c2lst.study.record import read_record
+from c2lst.study.record import is_study, read_record
 from c2lst.study.regimes import standings
 from c2lst.study.results import (
     BLOCK_TABLE,
@@ -58,48 +59,46 @@ MAPS = (
 )
 
 
-def write_evidence(study: Path, docs: Path, command: str, central: Path | None) -> Path:
-    """Write ``evidence.md`` and its figures from what is done of a study.
+def write_evidence(output: Path, docs: Path, commands: Sequence[str], central: Path | None) -> Path:
+    """Write ``evidence.md`` and its figures from what is done.
 
     Parameters
     ----------
-    study
-        Folder of the study.
+    output
+        Folder of the evidence: the study in ``study``, and what the other parts have printed.
     docs
         Folder of the pages; figures go to ``evidence`` in it.
-    command
+    commands
         How to repeat it.
     central
         Folder or name of the central model, whose card says what it has seen; None where each
         split has its own.
     """
-    write_study_page(study)
-    pictures = docs / "evidence"
-    shutil.rmtree(pictures, ignore_errors=True)
-    shutil.copytree(study / "figures", pictures)
-    text = "\n".join(lines(study, command, central, sorted(pictures.glob("*.png")))) + "\n"
+    study, pictures = output / "study", docs / "evidence"
+    lines = [
+        "# Evidence", "",
+        "No number or sentence of this page is written by hand: it is written by", "",
+        *fenced("\n".join(commands)),
+    ]  # fmt: skip
+    if is_study(study):
+        write_study_page(study)
+        shutil.rmtree(pictures, ignore_errors=True)
+        shutil.copytree(study / "figures", pictures)
+        lines += study_lines(study, central, sorted(pictures.glob("*.png")))
+    lines += part_lines(output)
     with whole_file(docs / "evidence.md") as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     return docs / "evidence.md"
 
 
-def lines(
-    study: Path, command: str, central: Path | None, pictures: Sequence[Path]
-) -> Iterator[str]:
-    """Yield the page line by line."""
+def study_lines(study: Path, central: Path | None, pictures: Sequence[Path]) -> Iterator[str]:
+    """Yield what a study shows, line by line."""
     record, means = read_record(study), read_means(study)
     comparisons = read_table(study, COMPARISON_TABLE)
     standing = standings(read_table(study, BLOCK_TABLE))
     asked = sum(len(of_split) for of_split in record["cells"].values())
     undone = asked - len(finished_cells(study))
     evidence = Evidence(undone, read_table(study), means, comparisons, standing)
-    yield "# Evidence"
-    yield ""
-    yield (
-        "This page is written by the command below; no number or sentence in it is written by hand."
-    )
-    yield ""
-    yield from fenced(command)
     for heading, sentences in findings(evidence):
         yield from (f"## {heading}", "")
         yield from (f"- {sentence}" for sentence in sentences)
@@ -257,6 +256,7 @@ def _made(study: Path, record: dict[str, Any], central: Path | None) -> Iterator
         "too narrow for another slide. Many comparisons are made here: one in twenty intervals "
         "misses 0 by chance."
     )
+    yield ""
 
 
 def _about(record: dict[str, Any], central: Path | None) -> str:

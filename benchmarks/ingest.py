@@ -75,7 +75,7 @@ def main() -> None:
         print(json.dumps(run_once(way, Job(**json.loads(job)))))
         return
     print(f"{platform.processor() or platform.machine()}, {_CORES} of {os.cpu_count()} cores, "
-          f"Python {platform.python_version()}, {arguments.repeats} pairs of runs")  # fmt: skip
+          f"Python {platform.python_version()}, {arguments.repeats} pairs of runs.\n")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         pyramid = Path(folder) / "pyramid.tif"
         write_pyramid(pyramid, arguments.side)
@@ -107,22 +107,24 @@ def jobs(pyramid: Path, data: Path | None) -> list[Job]:
 
 def print_cutting(todo: list[Job], repeats: int) -> None:
     """Run all jobs in turns and print a line for each: medians of wall and of processor time."""
-    print(f"\n{'cutting':38}{'way':>10}{'patches':>8}{'loop: s':>9}{'CPU s':>7}{'MB':>6}"
-          f"{'ours: s':>9}{'CPU s':>7}{'MB':>6}{'loop / ours':>14}{'[95 %]':>14}")  # fmt: skip
+    sides = ("s", "processor s", "MB")
+    heads = ["slide and patches", "way", "patches", *(f"loop, {x}" for x in sides),
+             *(f"c2lst, {x}" for x in sides), "loop / c2lst (95 %)"]  # fmt: skip
+    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     for job in todo:
         for way in ("ours", "openslide"):
             pairs = [(_worker("loop", job), _worker(way, job)) for _ in range(repeats)]
             loop, ours = (_columns([pair[k] for pair in pairs]) for k in (0, 1))
             ratios = loop["seconds"] / ours["seconds"]
             low, high = interval(ratios)
-            cells = "".join(
-                f"{np.median(side['seconds']):9.2f}{np.median(side['cpu']):7.2f}"
-                f"{side['megabytes'].max():6.0f}"
+            cells = [
+                f"{np.median(side['seconds']):.2f} | {np.median(side['cpu']):.2f} "
+                f"| {side['megabytes'].max():.0f}"
                 for side in (loop, ours)
-            )
-            print(f"{job.title:38}{way:>10}{ours['patches'][0]:8.0f}{cells}"
-                  f"{np.median(ratios):14.1f}{f'[{low:.1f}, {high:.1f}]':>14}",
-                  flush=True)  # fmt: skip
+            ]
+            found = f"{np.median(ratios):.1f} ({low:.1f} to {high:.1f})"
+            row = [job.title, way, f"{ours['patches'][0]:.0f}", *cells, found]
+            print(f"| {' | '.join(row)} |", flush=True)
 
 
 def _columns(rows: list[dict[str, float]]) -> dict[str, np.ndarray]:
@@ -247,9 +249,13 @@ def print_stain(data: Path | None) -> None:
     """Print what ``benchmarks/stain.py`` measures."""
     import stain
 
-    print("\nstain normalisation")
+    heads = ("stain of the slide", "patch, px", "torchstain, ms", "c2lst, ms", "ratio (95 %)")
+    print(f"\n| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     for name, patches in stain.slides(data, 1000).items():
-        print(f"{name:20}{stain.stain_ratio(patches)}", flush=True)
+        found = stain.stain_ratio(patches)
+        times = f"{found.theirs_ms:.3f} | {found.ours_ms:.3f}"
+        ratio = f"{found.times:.1f} ({found.low:.1f} to {found.high:.1f})"
+        print(f"| {name} | {found.size} | {times} | {ratio} |", flush=True)
 
 
 if __name__ == "__main__":

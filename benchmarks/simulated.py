@@ -1,10 +1,10 @@
 """The main job on simulated tissue, over seeds: what beats what, and whether genes are followed.
 
-For each seed: another tissue, another split, the whole run of the preset. Printed and written as
-CSV: the mean absolute error of every method, the paired difference of the default predictor to the
-best baseline and to its step-matched real-only twin, and how well the cell composition that can be
-read off synthetic patches follows the composition of the spots whose genes they were drawn for,
-beside a control with shuffled spots.
+For each seed: another tissue, another split, the whole run of the preset. Printed as Markdown
+and written as CSV: the mean absolute error of every method, the paired difference of the default
+predictor to the best baseline and to its step-matched real-only twin, and how well the cell
+composition that can be read off synthetic patches follows the composition of the spots whose genes
+they were drawn for, beside a control with shuffled spots.
 
     python benchmarks/simulated.py -o OUT --seeds 3
 """
@@ -27,6 +27,7 @@ from c2lst.data.simulate import CELL_TYPES, SimulatedTruth, simulate_tissue
 from c2lst.data.split import SpotSplit
 from c2lst.data.synthetic import SyntheticPairs
 from c2lst.evaluation.expression import DEFAULT_METHOD, NETWORK, NETWORK_TWIN, TWIN
+from c2lst.prediction.baselines import REGISTRY
 from c2lst.settings import load_settings
 from c2lst.storage import whole_file
 
@@ -41,8 +42,12 @@ def main() -> None:
     table = pd.DataFrame(rows)
     with whole_file(arguments.output / "simulated.csv") as partial:
         table.to_csv(partial, index=False, float_format="%.5g")
-    print(f"preset {arguments.preset}, {platform.machine()}, {platform.python_version()}")
-    print(table.round(4).T.to_string(header=False))
+    about = f"{platform.machine()}, Python {platform.python_version()}"
+    print(f"Preset `{arguments.preset}`; {about}.\n")
+    print(f"| seed | {' | '.join(str(row['seed']) for row in rows)} |")
+    print("|---" * (1 + len(rows)) + "|")
+    for name, values in table.drop(columns="seed").items():
+        print(f"| {name} | {' | '.join(f'{value:.3f}' for value in values)} |")
 
 
 def one_seed(output: Path, seed: int, preset: str) -> dict[str, float]:
@@ -57,7 +62,7 @@ def one_seed(output: Path, seed: int, preset: str) -> dict[str, float]:
     seconds = time.perf_counter() - started
     metrics = pd.read_csv(run / "metrics.csv").set_index("method")
     pairs = pd.read_csv(run / "comparisons.csv").set_index(["method", "against"])
-    best = metrics.loc[["train_mean", "train_median", "knn", "kriging"], "mae"].idxmin()
+    best = metrics.loc[list(REGISTRY), "mae"].idxmin()
     row: dict[str, float] = {"seed": seed, "minutes": seconds / 60}
     row |= {f"MAE {name}": value for name, value in metrics["mae"].items()}
     row["Pearson c2lst"] = metrics.loc[DEFAULT_METHOD, "pearson"]

@@ -1,10 +1,11 @@
 """Evidence for super-resolution on simulated tissue: methods, image gain, ablations.
 
-Run: python benchmarks/superres_study.py OUT [--steps 800] [--only full lr-only blind]
+Run: python benchmarks/superres_study.py OUT [--seeds 3] [--steps 800] [--only full lr-only blind]
 
 Ten simulated patients, two held out, 5× (100 µm to 20 µm), the preset ``tiny``. What is complete in
-OUT is not done again. Prints the tables of docs/superres.md: methods, and each arm beside the full
-model, window by window.
+OUT is not done again. Prints the tables of docs/superres.md: methods; each arm beside the full
+model of the same seed, window by window; and, over the seeds of the training, what each component
+is worth.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from c2lst.superres.evaluate import OWN, SUMMARY_JSON, WINDOWS_CSV
 from c2lst.superres.maps import MAPS_JSON
 from c2lst.superres.model import MODEL_JSON
 from c2lst.superres.settings import ABLATIONS
+
+COMPONENTS = [name for name in ABLATIONS if name not in ("lr-only", "image-only")]
+"""What lies between the inputs: worth so little that one training cannot tell."""
 
 HELD_OUT = ("--hold-out", "P09", "--hold-out", "P10")
 COLUMNS = {
@@ -46,26 +50,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
     parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--seeds", type=int, default=3, help="of the components; else one")
     parser.add_argument("--only", nargs="+", default=["full", "blind", *ABLATIONS])
     options = parser.parse_args()
-    for name in options.only:
-        _run(options.output, name, options.steps)
+    for seed in range(options.seeds):
+        for name in options.only:
+            if seed == 0 or name in ("full", *COMPONENTS):
+                _run(options.output, name, seed, options.steps)
     _tables(options.output)
+    _over_seeds(options.output, options.seeds)
 
 
-def _run(output: Path, name: str, steps: int | None) -> None:
+def _run(output: Path, name: str, seed: int, steps: int | None) -> None:
     """Build, train and evaluate one arm, where that is not done."""
     control = ("--uninformative-image",) if name == "blind" else ()
     maps, model, scores = (
         output / ("blind" if control else "maps"),
-        output / "m" / name,
-        _of(output, name),
+        output / "m" / _arm(name, seed),
+        _of(output, name, seed),
     )
     if not (maps / MAPS_JSON).is_file():
         _c2lst("build", "simulated", "-o", maps, "--patients", 10, "--n-genes", 12, *control)
     if not (model / MODEL_JSON).is_file():
         parts = ("--ablate", name) if name in ABLATIONS else ()
-        parts += () if name == "full" else ("--no-regression",)
+        parts += () if _arm(name, seed) == "full" else ("--no-regression",)
+        parts += ("--seed", seed) if seed else ()
         parts += () if steps is None else ("--steps", steps)
         _c2lst("train", maps, "-o", model, *HELD_OUT, *parts)
     if not _complete(scores):
@@ -73,11 +82,17 @@ def _run(output: Path, name: str, steps: int | None) -> None:
 
 
 def _c2lst(*words: object) -> None:
-    subprocess.run([sys.executable, "-m", "c2lst", "superres", *map(str, words)], check=True)
+    """Run a command; what it prints is for whoever looks on, the tables alone are the output."""
+    command = [sys.executable, "-m", "c2lst", "superres", *map(str, words)]
+    subprocess.run(command, check=True, stdout=sys.stderr)
 
 
-def _of(output: Path, name: str) -> Path:
-    return output / "e" / name
+def _arm(name: str, seed: int) -> str:
+    return f"{name}-seed-{seed}" if seed else name
+
+
+def _of(output: Path, name: str, seed: int = 0) -> Path:
+    return output / "e" / _arm(name, seed)
 
 
 def _complete(scores: Path) -> bool:
@@ -100,21 +115,43 @@ def _tables(output: Path) -> None:
         _line({"blind": "uninformative image"}.get(name, name), means[name][OWN], *compared)
 
 
-def _windows(output: Path, name: str) -> pd.Series:
+def _over_seeds(output: Path, seeds: int) -> None:
+    """Print what leaving a component out adds to the error: mean with interval, and each seed."""
+    found = {
+        name: [
+            (_windows(output, name, seed) - _windows(output, "full", seed)).mean()
+            for seed in range(seeds)
+            if all(_complete(_of(output, arm, seed)) for arm in ("full", name))
+        ]
+        for name in COMPONENTS
+    }
+    print()
+    _heading("RMSE less that of full, over seeds", "mean (95 %)", "each seed")
+    for name, values in found.items():
+        if len(values) > 1:
+            each = ", ".join(f"{value:+.4f}" for value in values)
+            print(f"| {name} | {_interval(np.array(values), 4)} | {each} |")
+
+
+def _windows(output: Path, name: str, seed: int = 0) -> pd.Series:
     """RMSE of the diffusion model in each window of the held-out patients."""
-    table = pd.read_csv(_of(output, name) / WINDOWS_CSV)
+    table = pd.read_csv(_of(output, name, seed) / WINDOWS_CSV)
     return table[table["method"] == OWN].set_index(["patient", "window"])["rmse_log1p"]
 
 
 def _compared(differences: pd.Series) -> tuple[str, str]:
     """Mean with its 95 % interval over windows, which knows nothing of another training."""
+    values = differences.to_numpy()
+    return _interval(values, 3), f"{(values > 0).sum()} of {len(values)}"
+
+
+def _interval(values: np.ndarray, digits: int) -> str:
+    """Mean and its 95 % interval (t)."""
     from scipy.stats import t
 
-    values = differences.to_numpy()
     half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    mean = values.mean()
-    interval = f"{mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})"
-    return interval, f"{(values > 0).sum()} of {len(values)}"
+    low, mean, high = (f"{values.mean() + k * half:+.{digits}f}" for k in (-1, 0, 1))
+    return f"{mean} ({low} to {high})"
 
 
 def _heading(*titles: str) -> None:

@@ -15,8 +15,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def evidence(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module
-    for name in ("evidence", "evidence_page", "evidence_words"):
-        sys.modules.pop(name, None)
+    for name in ("", "_page", "_parts", "_study", "_words"):
+        sys.modules.pop(f"evidence{name}", None)
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def page(evidence, tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "_made", lambda *arguments: iter(()))
 
     def write(**grid):
-        study = write_fake_study(tmp_path / "study", **grid)
-        path = writer.write_evidence(study, tmp_path / "docs", "python evidence.py", None)
+        write_fake_study(tmp_path / "study", **grid)
+        path = writer.write_evidence(tmp_path, tmp_path / "docs", ["python evidence.py"], None)
         return path.read_text(encoding="utf-8"), path.parent
 
     return write
@@ -62,19 +62,40 @@ def test_the_command_names_no_folder_of_this_machine(evidence):
     assert "/tmp" not in command and "/data" not in command
     assert "--sections C2" in command and "--seeds 5" in command
     assert "--ratios" not in command and "--parts" not in command
-    words += ["--parts", "2", "--ratios", "3"]
+    words += ["--parts", "pairs", "--ratios", "3"]
     command = script.repeatable(script.parser().parse_args(words))
-    assert "--parts 2" in command and "--ratios 3" in command
+    assert "--parts pairs" in command and "--ratios 3" in command
 
 
-def test_parts_are_grids_that_fit_together(evidence, tmp_path):
+def test_a_page_names_every_command_that_made_it(evidence, tmp_path):
+    remembered = evidence("evidence").remembered
+    path = tmp_path / "commands.txt"
+    for command, known in (("a", ["a"]), ("b", ["a", "b"]), ("a", ["a", "b"])):
+        assert remembered(path, command) == known
+
+
+def test_grids_fit_together(evidence, tmp_path):
     script = evidence("evidence")
-    words = ["-o", str(tmp_path), "--central", "m", "--sections", str(tmp_path)]
-    words += ["--networks", "resnet-tiny"]
+    words = ["-o", str(tmp_path), "--sections", str(tmp_path), "--networks", "resnet-tiny"]
     first, second = script.full(script.parser().parse_args(words)).grids
     both = first.merged(second)
     assert first.networks == () and len(first.arms()) == 1
     assert both.fractions == (0.05, 0.1, 0.25, 0.5) and both.advised and both.largest == 3
+
+
+def test_a_part_is_measured_once_and_its_output_is_on_the_page(evidence, tmp_path, monkeypatch):
+    parts, writer = evidence("evidence_parts"), evidence("evidence_page")
+    script = "import sys; open(sys.argv[1] + '/ran', 'a').write('x'); print('| 1 |')"
+    (tmp_path / "part.py").write_text(script, encoding="utf-8")
+    monkeypatch.setattr(parts, "HERE", tmp_path)
+    part = parts.Part("ingest", "Costs of a part", "In seconds.", ("part.py", "OUT"))
+    for _ in range(2):
+        parts.measure(part, tmp_path / "out")
+    assert (tmp_path / "out" / "ingest" / "ran").read_text() == "x"
+    monkeypatch.setattr(parts, "PARTS", (part,))
+    page = writer.write_evidence(tmp_path / "out", tmp_path / "docs", ["a command"], None)
+    text = page.read_text(encoding="utf-8")
+    assert "a command" in text and "| 1 |" in text and str(tmp_path) not in text
 
 
 def test_the_smoke_run_leaves_a_page_with_every_part(evidence, tmp_path):
@@ -86,6 +107,7 @@ def test_the_smoke_run_leaves_a_page_with_every_part(evidence, tmp_path):
         "noise floor",
         "## Maps",
         "8 of 8 done",
+        "Costs: training and sampling",
     ):
         assert part in text
     assert str(tmp_path) not in text
