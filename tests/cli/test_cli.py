@@ -4,6 +4,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from c2lst import __version__
 from c2lst.cli.app import app
 from c2lst.errors import InputError
 from toy import TOML
@@ -24,6 +25,11 @@ def call(*arguments):
 def test_every_verb_explains_itself(verb):
     result = call(verb, "--help")
     assert result.exit_code == 0 and verb in result.output
+
+
+def test_the_version_is_said():
+    result = call("--version")
+    assert result.exit_code == 0 and result.output == f"c2lst {__version__}\n"
 
 
 def test_help_imports_nothing_heavy():

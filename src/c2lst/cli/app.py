@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from c2lst import __version__
 from c2lst.cli import (
     adaptation,
     benchmark,
@@ -70,9 +71,21 @@ for command in (
 app.add_typer(superres.app)
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"c2lst {__version__}")
+        raise typer.Exit()
+
+
 @app.callback()
 def _set_up(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Warnings only.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Say the version and exit.", callback=_say_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
     from rich.logging import RichHandler
 
