@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from c2lst.superres.crops import cell_view, curriculum, cut_crops, entropy
 from c2lst.superres.graph import GraphLayer, fit_graph
+from c2lst.superres.interpolation import LEAST_SD, Interpolation
+from c2lst.superres.presets import load_settings
 from c2lst.superres.scaling import ExpressionScale
 
 
@@ -91,6 +93,39 @@ def test_scaled_counts_become_counts_again(maps):
     assert torch.allclose(scale.clamp(scaled), scaled, atol=1e-5)
     assert (scale.decode(scale.clamp(scaled * 0 + 99)) <= counts.new_tensor(
         [s.counts.max() for s in maps.samples]).max() * 1.01).all()  # fmt: skip
+
+
+def test_a_map_is_its_interpolated_spots_and_the_rest(maps):
+    scale = ExpressionScale.fit(maps, residual=True)
+    again = ExpressionScale.of_arrays(scale.arrays(), "log1p")
+    rest = []
+    for sample in maps.samples:
+        counts = torch.from_numpy(sample.counts)[None]
+        spots = torch.from_numpy(maps.spots(sample))[None]
+        base = again.base(spots, maps.scale, sample.shape)
+        values = again.encode_bins(counts, base)
+        assert torch.allclose(again.decode(values, base), counts, atol=1e-3)
+        assert torch.allclose(again.clamp(values, base), values, atol=1e-4)
+        rest.append(values[0][:, torch.from_numpy(sample.tissue)])
+    found = torch.cat(rest, dim=1)
+    assert torch.allclose(found.mean(dim=1), torch.zeros(len(found)), atol=1e-3)
+    assert torch.allclose(found.std(dim=1), torch.ones(len(found)), atol=1e-2)
+    assert ExpressionScale.fit(maps).base(spots, maps.scale, sample.shape) is None
+
+
+@given(st.floats(-3, 3), st.floats(-3, 3))
+def test_what_lies_on_a_line_leaves_no_rest(slope, intercept):
+    told = np.random.default_rng(0).normal(size=(2, 50)).astype(np.float32)
+    line = Interpolation.fit(told, slope * told + intercept)
+    assert np.allclose(line.slope, slope, atol=1e-4)
+    assert np.allclose(line.intercept, intercept, atol=1e-4)
+    assert (line.rest == np.float32(LEAST_SD)).all()
+
+
+def test_the_rest_is_asked_for_only_where_the_spots_may_be_known():
+    assert load_settings("tiny").interpolates and not load_settings("paper").interpolates
+    for changes in ({"ablate": ["image-only"]}, {"normalisation": "paper"}, {"residual": False}):
+        assert not load_settings("tiny", **changes).interpolates
 
 
 def test_paper_scaling_is_of_each_window_and_gene(maps):

@@ -134,6 +134,10 @@ def train(
     normalisation: Annotated[
         Literal["log1p", "paper"] | None, typer.Option(help="How counts are scaled.")
     ] = None,
+    residual: Annotated[
+        bool | None,
+        typer.Option(help="Learn what bins differ by from interpolated spots, or whole maps."),
+    ] = None,
     graph: Annotated[
         Literal["correlation", "intensity_ratio"] | None, typer.Option(help="Co-expression graph.")
     ] = None,
@@ -160,6 +164,7 @@ def train(
         preset, ablate=ablate, scale=scale, normalisation=normalisation, graph=graph, width=width,
         lr_size=lr_size, image_px=image_px, crop_px=crop_px, steps=steps, batch_size=batch_size,
         learning_rate=learning_rate, precision=precision, seed=seed, with_regression=regression,
+        residual=residual,
     )  # fmt: skip
     model = SuperresModel.train(
         SuperresMaps.load(maps), settings, held_out=hold_out or (), directory=opt.scratch(output)

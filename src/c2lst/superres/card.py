@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from c2lst.superres.settings import SuperresSettings
+
 
 def model_card(about: Mapping[str, Any], bin_um: float) -> str:
     """Write the card of a model, Markdown, from what ``superres.json`` holds."""
     settings, provenance = about["settings"], about["provenance"]
     parts = settings["components"]
+    differs = SuperresSettings.from_dict(settings).interpolates
+    asked = "what bins differ by from interpolated spots" if differs else "the bins themselves"
     left_out = [name for name, there in parts.items() if not there]
     held_out = provenance.get("held_out") or ["none"]
     genes = about["genes"]
@@ -24,7 +28,7 @@ From spots of {about["lr_um"]:g} µm ({about["sampling"]}) and the H&E image to 
 - Parameters: {provenance.get("parameters", 0) / 1e6:.2f} M.
 - Updates: {settings["training"]["steps"]}.
 - Components left out: {", ".join(left_out) or "none"}.
-- Normalisation: {settings["normalisation"]}.
+- Normalisation: {settings["normalisation"]}; the network is asked for {asked}.
 
 It knows tissue, stain and assay of those patients alone. Spots of another assay have other counts
 for the same tissue, and nothing here corrects for that. Bins are an informed guess at what lies

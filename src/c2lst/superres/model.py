@@ -107,7 +107,9 @@ class SuperresModel:
                 expected=f"some of {', '.join(maps.patients)}",
             )  # fmt: skip
         training = maps.of(kept).at_scale(settings.scale)
-        scale = ExpressionScale.fit(training, settings.normalisation)
+        scale = ExpressionScale.fit(
+            training, settings.normalisation, residual=settings.interpolates
+        )
         content = {s.name: s.counts for s in training.samples} | {
             f"{s.name} image": s.image for s in training.samples
         }

@@ -30,6 +30,7 @@ PRESETS = {
         groups=8,
         image_px=4,
         distance="squared",
+        residual=True,
     ),
     "paper": SuperresSettings(
         training=_PAPER, regression=replace(_PAPER, steps=10_000), checkpointing=True

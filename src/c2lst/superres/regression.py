@@ -93,4 +93,5 @@ def regress(network: PlainUNet, tiles: Tiles, scale: ExpressionScale, genes: int
             lambda _, told: (network(told.spots, told.image),),
             torch.zeros(genes, *tiles.area.shape),
         )
-    return scale.decode(scale.clamp(scaled[None]))[0].numpy()
+    whole = scale.clamp(scaled[None], tiles.base)
+    return scale.decode(whole, tiles.base)[0].numpy()

@@ -81,17 +81,17 @@ def draw_map(
             times = torch.full((len(part),), timestep, device=part.device)
             said = network(part, times, condition)
             clean = to_clean(process, said.target.float(), part, alphas[timestep], sigmas[timestep])
-            return scale.clamp(clean), said.variance.float()
+            return clean, said.variance.float()
 
         clean, variance = tiles.blend(tile, noisy)
-        return clean, variance
+        return scale.clamp(clean[None], tiles.base)[0], variance
 
     generator = torch.Generator().manual_seed(mix_seed(seed, 7))
     start = torch.randn((genes, *tiles.area.shape), generator=generator)
     solve = _ancestral if solver == "ancestral" else _dpm
     with torch.no_grad():
         drawn = solve(denoise, start, process, steps, generator)
-    return scale.decode(drawn[None])[0].numpy()
+    return scale.decode(drawn[None], tiles.base)[0].numpy()
 
 
 def respaced(process: NoiseProcess, steps: int) -> list[int]:

@@ -112,6 +112,9 @@ class SuperresSettings:
     normalisation
         ``log1p`` with the scale of the training set, or ``paper``: min-max of each window and
         gene, which leaves no unit.
+    residual
+        Ask the network for what the bins differ by from interpolated spots (ours; not in the
+        paper), where counts are shown as ``log1p``.
     graph
         Of co-expression: ``correlation``, or the paper's ``intensity_ratio``.
     distance
@@ -136,6 +139,7 @@ class SuperresSettings:
     crop_px: int = 16
     components: Components = Components()
     normalisation: Normalisation = "log1p"
+    residual: bool = False
     graph: Graph = "correlation"
     distance: Distance = "charbonnier"
     disentangling: float = 0.01
@@ -177,6 +181,11 @@ class SuperresSettings:
         26 spots at 10× give the 256 bins of the paper, at 5× its 128.
         """
         return self.lr_size * self.scale // DIVISOR * DIVISOR
+
+    @property
+    def interpolates(self) -> bool:
+        """Whether the network is asked for the rest alone: not where it may not know the spots."""
+        return self.residual and self.normalisation == "log1p" and self.components.use_spots
 
     @property
     def crops(self) -> int:

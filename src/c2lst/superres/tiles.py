@@ -37,6 +37,12 @@ class Tiles:
         Tiles at a time.
     device
         Where tiles are computed.
+
+    Attributes
+    ----------
+    base
+        What interpolation makes of the area's spots, ``(1, G, H, W)`` on the CPU, if the scale has
+        one: the map that answers are to be added to.
     """
 
     def __init__(
@@ -57,6 +63,8 @@ class Tiles:
             for row, column in area.places(stride)
             if area.tissue[row * s : row * s + side, column * s : column * s + side].any()
         ]
+        spots = torch.from_numpy(np.ascontiguousarray(area.spots))[None]
+        self.base = scale.base(spots, settings.scale, area.shape)
         self._cells = torch.cat([self._cells_of(batch) for batch in self._batches()])
         ramp = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5) / (side / 2)
         weight = np.maximum(np.outer(ramp, ramp), _LEAST_WEIGHT)

@@ -43,17 +43,19 @@ class Views:
         self.turned = settings.hr_size == settings.lr_size * settings.scale
 
     def __call__(self, batch: dict[str, Tensor], draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
-        """Return scaled bins, scaled spots and the image in [-1, 1]."""
+        """Return scaled bins, as the network is asked for them, scaled spots, image in [-1, 1]."""
+        spots, bins = batch["spots"], batch["bins"]
+        base = self.scale.base(spots, self.settings.scale, bins.shape[-2:])
         parts = (
-            self.scale.encode_bins(batch["bins"]),
-            self.scale.encode_spots(batch["spots"]),
+            self.scale.encode_bins(bins, base),
+            self.scale.encode_spots(spots),
             to_unit_range(batch["image"]),
         )
         if not self.turned:
             return parts
         choice = draws.integers(8)
-        bins, spots, image = (dihedral(part, choice) for part in parts)
-        return bins, spots, image
+        asked, given, image = (dihedral(part, choice) for part in parts)
+        return asked, given, image
 
 
 class SuperresObjective:
