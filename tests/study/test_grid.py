@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c2lst.errors import InputError
+from c2lst.prediction.network_baselines import NETWORKS
 from c2lst.study.grid import CONTROLS, TWIN, StudySettings
 
 
@@ -94,6 +95,8 @@ def test_the_papers_protocol():
     assert paper.ratios == tuple(range(11)) and paper.union
     assert paper.schemes == ("random",)
     assert {"same-epochs", "synthetic-only"} <= set(paper.controls)
+    assert paper.baselines == NETWORKS
+    assert StudySettings.of_preset("paper", baselines=()).baselines == ()
     assert StudySettings.of_preset("paper", ratios=(2,)).ratios == (0, 2)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from c2lst.data.split import HELD_OUT_SCHEMES as SCHEMES
 from c2lst.data.split import Scheme
 from c2lst.errors import InputError
-from c2lst.prediction.network_baselines import once_each
+from c2lst.prediction.network_baselines import NETWORKS, once_each
 
 CONTROLS: Mapping[str, str] = {
     "same-epochs": "Real only, as many epochs",
@@ -198,13 +198,14 @@ class StudySettings:
 
         ``paper`` is the protocol of C2L-ST as far as it is stated: random spots, 5, 10, 25 and
         50 % of them, ratios 1 to 10 on the union of real and synthetic pairs, real only (with
-        epochs fixed) and synthetic only. The step-matched twin and shuffled genes are ours: a
-        table without them is no evidence.
+        epochs fixed) and synthetic only, beside the networks of the field. The step-matched twin
+        and shuffled genes are ours: a table without them is no evidence.
         """
         chosen: dict[str, Any] = {}
         if preset == "paper":
             controls = ("same-epochs", "shuffled", "synthetic-only")
-            chosen = {"ratios": tuple(range(11)), "controls": controls, "seeds": 5, "union": True}
+            chosen = {"ratios": tuple(range(11)), "controls": controls, "union": True, "seeds": 5}
+            chosen["baselines"] = NETWORKS
         chosen |= {k: v for k, v in given.items() if v is not None}
         if not max(chosen.get("ratios", (1,))) and given.get("controls") is None:
             chosen["controls"] = ()
