@@ -50,9 +50,10 @@ from c2lst.storage import whole_file, write_json
 PRESETS = ("tiny", "small", "builtin", "base", "paper")
 BUILTIN = Path(__file__).with_name("builtin.toml")
 WARM_UP = 3
-UPDATES = {"built-in": 60_000 * 16, "base": 50_000 * 256, "paper": 200_000 * 256}
+UPDATES = {"built-in": 6_200 * 16, "base": 50_000 * 256, "paper": 200_000 * 256}
 SPIDER = 400_000
-"""Images of whole trainings, and patches of the largest collection that the paper trains on."""
+"""Images of whole trainings, where a window of half the side counts as a quarter of one; and patches
+of the largest collection that the paper trains on."""
 
 
 def main(words: Sequence[str] | None = None) -> None:
