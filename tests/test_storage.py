@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -40,6 +41,18 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert (path / "a.txt").read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_others_may_read_what_they_may_read_elsewhere(tmp_path):
+    (tmp_path / "elsewhere").write_text("")
+    with whole_directory(tmp_path / "folder") as partial:
+        (partial / "inner").mkdir()
+        (partial / "inner" / "private").touch(mode=0o600)
+        (partial / "run.sh").touch(mode=0o700)
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "folder").rglob("*")}
+    assert modes["private"] == (tmp_path / "elsewhere").stat().st_mode & 0o777
+    assert modes["run.sh"] & 0o100
 
 
 def test_a_full_disk_is_said_plainly_and_loses_nothing(tmp_path):

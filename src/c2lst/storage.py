@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -81,7 +82,7 @@ def whole_directory(path: str | Path) -> Iterator[Path]:
         partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield partial
-            partial.chmod(0o777 & ~_umask())
+            _share(partial)
             if path.exists():
                 retired = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
                 path.replace(retired / path.name)
@@ -100,6 +101,16 @@ def _make_folder_of(path: Path) -> None:
         raise InputError(
             path, "lies in a file, not a folder", remedy="choose another output"
         ) from error
+
+
+def _share(folder: Path) -> None:
+    """Make a folder as readable as others are: mkdtemp and safetensors write private ones."""
+    allowed = ~_umask()
+    folder.chmod(0o777 & allowed)
+    for path in folder.rglob("*"):
+        mode = path.lstat().st_mode
+        if stat.S_ISREG(mode) and mode | (0o666 & allowed) != mode:
+            path.chmod(stat.S_IMODE(mode) | (0o666 & allowed))
 
 
 def _umask() -> int:
