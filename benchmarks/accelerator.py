@@ -52,8 +52,8 @@ BUILTIN = Path(__file__).with_name("builtin.toml")
 WARM_UP = 3
 UPDATES = {"built-in": 6_200 * 16, "base": 50_000 * 256, "paper": 200_000 * 256}
 SPIDER = 400_000
-"""Images of whole trainings, where a window of half the side counts as a quarter of one; and patches
-of the largest collection that the paper trains on."""
+"""Images of whole trainings, where a window of half the side counts as a quarter of one; patches of
+the largest collection that the paper trains on."""
 
 
 def main(words: Sequence[str] | None = None) -> None:

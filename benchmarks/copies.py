@@ -48,8 +48,8 @@ def main() -> None:
         features[0], features[1][:, None], features[2][:, None], each, space=encoder.label
     )
     print(f"central model {model.hash[:12]}, {len(drawn)} samples\n")
-    print("| by | nearer to training | ratio | authentic, % (held-out patches) | near copies | verdict |")
-    print("|---|---|---|---|---|---|")
+    heads = "by | nearer to training | ratio | authentic, % (held out) | near copies | verdict"
+    print(f"| {heads} |\n|---|---|---|---|---|---|")
     for found in (by_pixels, by_features):
         print(row(found))
     if arguments.gallery:
