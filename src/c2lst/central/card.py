@@ -69,8 +69,9 @@ c2lst run SLIDE -o RUN --central THIS
 - It knows patches of {model.patch_um:g} µm in one stain (`stain_reference.json`), of the organs
   and laboratories of its training patches. Patches of a slide have to be brought to that stain,
   as c2lst does.
-- Diffusion models can repeat training images. No audit for that was made; models that a laboratory
-  adapts from it are audited before they leave.
+- Diffusion models can repeat training images. Publishing does not look for that
+  (`benchmarks/copies.py` does); models that a laboratory adapts from it are audited before they
+  leave.
 - The licence of the training patches applies to what may be done with it.
 
 Weights: SHA-256 `{model.hash}`
