@@ -251,7 +251,8 @@ def _paper() -> RunSettings:
             null_probability=0.5,
             components=0,
         ),
-        synthesis=SynthesisSettings(per_spot=10, guidance=3.0, sampler="paper"),
+        # Ours: images at a time, which an accelerator is for.
+        synthesis=SynthesisSettings(per_spot=10, guidance=3.0, sampler="paper", batch_size=128),
         # Ours: counting the predictor's training in steps, where the paper's 200 epochs grow with
         # the data.
         prediction=PredictorSettings(network="resnet-50", steps=4000, learning_rate=1e-4),

@@ -187,7 +187,7 @@ class CentralModel:
         *,
         seed: int = 0,
         sampler: str = "fast",
-        batch_size: int = 64,
+        batch_size: int = 32,
     ) -> np.ndarray:
         """Draw unconditional patches.
 

@@ -143,7 +143,7 @@ def sample(
         Literal["paper", "faithful", "fast"], typer.Option(help="DDIM 250, or faster solvers.")
     ] = "fast",
     seed: Annotated[int, typer.Option(help="Image i depends on the seed and i alone.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
 ) -> None:
     """Draw images from a central model.
 

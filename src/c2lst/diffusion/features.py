@@ -11,6 +11,7 @@ from torch import Tensor
 
 from c2lst.diffusion.draws import mix_seed, seeded_normal
 from c2lst.diffusion.noise import DenoisingLoss, NoiseProcess, to_unit_range
+from c2lst.diffusion.numerics import inference
 from c2lst.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def denoiser_features(
     *,
     timesteps: Sequence[int] = TIMESTEPS,
     turns: Sequence[int] = TURNS,
-    batch_size: int = 128,
+    batch_size: int = 32,
     label: str = "encode",
 ) -> BlockFeatures:
     """Read global means of the blocks' activations, averaged over noise and quarter turns.
@@ -46,6 +47,8 @@ def denoiser_features(
         Noise levels t.
     turns
         Quarter turns to average over, each with noise of its own.
+    batch_size
+        Images at a time; more than the default leave the caches of a processor.
 
     Returns
     -------
@@ -67,7 +70,9 @@ def denoiser_features(
                     times = torch.full((len(clean),), timestep)
                     turned = torch.rot90(clean, turn, dims=(2, 3))
                     noisy = loss.add_noise(turned, noise.expand_as(clean), times)
-                    for part, means in _block_means(unet, noisy.to(device), timestep).items():
+                    with inference(device):
+                        found = _block_means(unet, noisy.to(device), timestep)
+                    for part, means in found.items():
                         total[part] = total.get(part, torch.zeros(())) + means
                 for part, summed in total.items():
                     rows.setdefault((timestep, part), []).append((summed / len(turns)).numpy())

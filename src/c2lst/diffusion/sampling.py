@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from c2lst.diffusion.draws import mix_seed, seeded_normal
 from c2lst.diffusion.noise import NoiseProcess
+from c2lst.diffusion.numerics import inference
 from c2lst.errors import InputError
 from c2lst.progress import progress_bar
 
@@ -101,7 +102,7 @@ def sample_batches(
     process: NoiseProcess,
     sampler: Sampler,
     *,
-    batch_size: int = 64,
+    batch_size: int = 32,
     device: torch.device | str = "cpu",
     label: str = "sample",
 ) -> Iterator[tuple[slice, Tensor]]:
@@ -143,7 +144,7 @@ def sample(
     process: NoiseProcess,
     sampler: Sampler,
     *,
-    batch_size: int = 64,
+    batch_size: int = 32,
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """Draw one image per seed: the batches of :func:`sample_batches` as one tensor.
@@ -167,7 +168,7 @@ def sample_unconditional(
     *,
     seed: int,
     sampler: Sampler,
-    batch_size: int = 64,
+    batch_size: int = 32,
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """Draw the images of the given numbers from a denoiser without conditions.
@@ -200,7 +201,7 @@ def _solve(denoise: Denoiser, noisy: Tensor, chosen: slice, scheduler: Any) -> T
     """Take one batch from noise to images; a multistep scheduler serves one batch only."""
     for timestep in scheduler.timesteps:
         # Half the width is enough to denoise; the solver's own sums stay in full width.
-        with torch.autocast(noisy.device.type, torch.bfloat16):
+        with inference(noisy.device):
             output = denoise(noisy, int(timestep), chosen)
         noisy = scheduler.step(output.float(), timestep, noisy, return_dict=False)[0]
     return noisy.clamp(-1, 1).cpu()

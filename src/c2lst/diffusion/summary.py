@@ -8,7 +8,7 @@ from torch import nn
 
 from c2lst.diffusion.draws import Draws
 from c2lst.diffusion.gradient import BatchGradient, LossFunction, Source
-from c2lst.diffusion.numerics import LOW, autocast
+from c2lst.diffusion.numerics import LOW, autocast, precision_on
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.processes import Processes
 from c2lst.diffusion.watch import StepReport
@@ -67,7 +67,7 @@ class Summary:
             trained / 1e6,
             sum(p.numel() for p in model.parameters()) / 1e6,
             torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-            settings.precision,
+            _precision(settings, device),
             cost,
         )
         steps = settings.steps - step
@@ -156,8 +156,15 @@ def peak_flops(settings: TrainSettings, device: torch.device) -> float | None:
         return None
     name = torch.cuda.get_device_name(device)
     low, full = next((v for k, v in PEAKS.items() if k in name), (None, None))
-    peak = low if settings.precision in LOW else full
+    peak = low if precision_on(device, settings.precision) in LOW else full
     return None if peak is None else peak * 1e12
+
+
+def _precision(settings: TrainSettings, device: torch.device) -> str:
+    """Name the precision, and say where it is not the one asked for."""
+    used = precision_on(device, settings.precision)
+    lacking = f" (this device has no {settings.precision})"
+    return used if used == settings.precision else used + lacking
 
 
 def describe(seconds: float) -> str:
