@@ -1,11 +1,12 @@
 """Evidence for super-resolution on simulated tissue: methods, image gain, ablations.
 
 Run: python benchmarks/superres_study.py OUT [--seeds 3] [--steps 800] [--only full lr-only blind]
+     python benchmarks/superres_study.py SPARSE --n-genes 48 --depth 0.02 --only full no-graph
 
 Ten simulated patients, two held out, 5× (100 µm to 20 µm), the preset ``tiny``. What is complete in
-OUT is not done again. Prints the tables of docs/superres.md: methods; each arm beside the full
-model of the same seed, window by window; and, over the seeds of the training, what each component
-is worth.
+OUT is not done again. Prints the tables of docs/superres.md: methods, and how much the model errs
+less than each, window by window; error by tenths of deviation; each arm beside the full model; and,
+over the seeds of the training, what each component is worth.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,7 @@ COLUMNS = {
     "pearson_log1p": "r",
     "rmse_counts": "RMSE, counts",
     "pearson_counts": "r, counts",
+    "rmse_expected": "RMSE, expected",
     "pearson_expected": "r, expected",
     "ssim_log1p": "SSIM",
     "spots_error": "spots",
@@ -52,16 +55,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--seeds", type=int, default=3, help="of the components; else one")
     parser.add_argument("--only", nargs="+", default=["full", "blind", *ABLATIONS])
+    parser.add_argument("--n-genes", type=int, default=12)
+    parser.add_argument("--depth", type=float, default=0.5, help="mean counts in 10 µm")
     options = parser.parse_args()
+    tissue = ("--patients", 10, "--n-genes", options.n_genes, "--depth", options.depth)
     for seed in range(options.seeds):
         for name in options.only:
             if seed == 0 or name in ("full", *COMPONENTS):
-                _run(options.output, name, seed, options.steps)
+                _run(options.output, name, seed, options.steps, tissue)
     _tables(options.output)
     _over_seeds(options.output, options.seeds)
 
 
-def _run(output: Path, name: str, seed: int, steps: int | None) -> None:
+def _run(output: Path, name: str, seed: int, steps: int | None, tissue: Sequence[object]) -> None:
     """Build, train and evaluate one arm, where that is not done."""
     control = ("--uninformative-image",) if name == "blind" else ()
     maps, model, scores = (
@@ -70,7 +76,7 @@ def _run(output: Path, name: str, seed: int, steps: int | None) -> None:
         _of(output, name, seed),
     )
     if not (maps / MAPS_JSON).is_file():
-        _c2lst("build", "simulated", "-o", maps, "--patients", 10, "--n-genes", 12, *control)
+        _c2lst("build", "simulated", "-o", maps, *tissue, *control)
     if not (model / MODEL_JSON).is_file():
         parts = ("--ablate", name) if name in ABLATIONS else ()
         parts += () if _arm(name, seed) == "full" else ("--no-regression",)
@@ -102,14 +108,17 @@ def _complete(scores: Path) -> bool:
 def _tables(output: Path) -> None:
     arms = [name for name in ("full", "blind", *ABLATIONS) if _complete(_of(output, name))]
     means = {name: read_json(_of(output, name) / SUMMARY_JSON)["means"] for name in arms}
-    _heading(*COLUMNS.values())
-    for method, row in means.get("full", {}).items():
-        _line(method, row)
     if "full" not in arms:
         return
+    whole = _windows(output, "full")
+    _heading(*COLUMNS.values(), "RMSE less that of diffusion", "windows worse")
+    for method, row in means["full"].items():
+        differences = _windows(output, "full", of=method) - whole
+        _line(method, row, *(("", "") if method == OWN else _compared(differences)))
+    print()
+    _tenths(read_json(_of(output, "full") / SUMMARY_JSON)["deviation_error_by_tenths"])
     print()
     _heading(*COLUMNS.values(), "RMSE less that of full", "windows worse")
-    whole = _windows(output, "full")
     for name in arms:
         compared = ("", "") if name == "full" else _compared(_windows(output, name) - whole)
         _line({"blind": "uninformative image"}.get(name, name), means[name][OWN], *compared)
@@ -133,10 +142,17 @@ def _over_seeds(output: Path, seeds: int) -> None:
             print(f"| {name} | {_interval(np.array(values), 4)} | {each} |")
 
 
-def _windows(output: Path, name: str, seed: int = 0) -> pd.Series:
-    """RMSE of the diffusion model in each window of the held-out patients."""
+def _windows(output: Path, name: str, seed: int = 0, of: str = OWN) -> pd.Series:
+    """RMSE of a method in each window of the held-out patients."""
     table = pd.read_csv(_of(output, name, seed) / WINDOWS_CSV)
-    return table[table["method"] == OWN].set_index(["patient", "window"])["rmse_log1p"]
+    return table[table["method"] == of].set_index(["patient", "window"])["rmse_log1p"]
+
+
+def _tenths(pairs: list[list[float]]) -> None:
+    """Print the root mean squares of deviation and error, by tenths of all bins."""
+    _heading(*(str(k) for k in range(1, len(pairs) + 1)))
+    for name, values in zip(("deviation", "error"), zip(*pairs, strict=True), strict=True):
+        print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
 
 
 def _compared(differences: pd.Series) -> tuple[str, str]:
