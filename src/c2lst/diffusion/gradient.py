@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from c2lst.diffusion.ahead import ReadAhead
 from c2lst.diffusion.draws import Draws, mix_seed
 from c2lst.diffusion.numerics import (
     LossScale,
@@ -72,7 +73,8 @@ class BatchGradient:
         if settings.compile:
             self._model = cast(nn.Module, torch.compile(model))
         self._weights, self._buffers = weights, list(model.buffers())
-        self._loss, self._source, self._settings = loss, source, settings
+        self._loss, self._settings = loss, settings
+        self._ahead = ReadAhead(source.fetch)
         self._processes = processes
         self._order = DataOrder(len(source), settings.seed)
         self._share = processes.share(settings.batch_size)
@@ -153,18 +155,27 @@ class BatchGradient:
         """Go forward and backward through this process's share, one micro-batch at a time."""
         settings, device = self._settings, self._processes.device
         total = torch.zeros((), device=device)
-        parts = math.ceil(len(self._share) / self.micro_batch)
-        for positions in np.array_split(self._share, parts) if parts else ():
+        count = math.ceil(len(self._share) / self.micro_batch)
+        parts = np.array_split(self._share, count) if count else []
+        wanted = [self._indices(step, positions) for positions in parts]
+        # The next step begins as this one did, if there is one.
+        more = step + 1 < settings.steps and parts
+        then = [*wanted[1:], self._indices(step + 1, parts[0]) if more else None]
+        for positions, indices, following in zip(parts, wanted, then, strict=False):
             # Layers with randomness of their own (dropout) are a function of the step, too.
             torch.manual_seed(mix_seed(settings.seed, step, int(positions[0])))
-            indices = self._order.indices(step * settings.batch_size + positions)
-            batch = {k: v.to(device) for k, v in self._source.fetch(indices).items()}
+            fetched = self._ahead.take(indices, following)
+            batch = {k: v.to(device) for k, v in fetched.items()}
             draws = Draws(settings.seed, step, positions.tolist(), device)
             with autocast(settings, device):
                 summed = self._loss(self._model, batch, draws).float().sum()
             (summed * (self.scale.value / settings.batch_size)).backward()
             total += summed.detach()
         return float(total)
+
+    def _indices(self, step: int, positions: np.ndarray) -> np.ndarray:
+        """Return the samples at some positions of a step's batch."""
+        return self._order.indices(step * self._settings.batch_size + positions)
 
     def _agree(self, total: float | None) -> float | None:
         """Return the mean loss over all processes; ``None`` if memory was short on any."""
