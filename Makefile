@@ -1,9 +1,10 @@
 # make demo: set-up, then the main job on simulated tissue; make test: set-up, then the tests, with
 # one thread for each worker: more of them than cores wait for one another. make docs: the site.
 # make evidence: hours, and it goes on where it stopped; C2LST_DATA names the real sections' folder.
+# demo and evidence take CENTRAL=builtin or a folder: the central model to start from.
 VENV := .venv
 PYTHON ?= python3
-CENTRAL ?= builtin
+FROM := $(if $(CENTRAL),--central $(CENTRAL))
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
@@ -18,7 +19,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 demo: $(VENV)/ready
 	$(BIN)/c2lst simulate -o demo/slide
-	$(BIN)/c2lst run demo/slide -o demo/run --preset tiny
+	$(BIN)/c2lst run demo/slide -o demo/run --preset tiny $(FROM)
 	@echo "open demo/run/report.html in a browser"
 
 test: $(VENV)/ready lint
@@ -35,7 +36,7 @@ docs: $(VENV)/ready
 	$(BIN)/python -m sphinx -W --keep-going docs site
 
 evidence: $(VENV)/ready
-	$(BIN)/python benchmarks/evidence.py -o evidence --central $(CENTRAL) --docs docs
+	$(BIN)/python benchmarks/evidence.py -o evidence $(FROM) --docs docs
 
 clean:
 	rm -rf $(VENV) demo site
