@@ -14,6 +14,7 @@ from c2lst.study.comparisons import against_twin, sentences
 from c2lst.study.contenders import NETWORK, Contender, competing, largest_arm
 from c2lst.study.grid import ADVISED, BASELINE, NO_NETWORK, TWIN, arm_title
 from c2lst.study.regimes import Standing
+from c2lst.study.tables import standing_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -48,12 +49,9 @@ def findings(evidence: Evidence) -> Iterator[tuple[str, list[str]]]:
 
 def _against_baselines(evidence: Evidence) -> Iterator[str]:
     methods = sorted({s.method for s in evidence.standings}, key=lambda m: m.order)
-    for method in methods:
-        own = [s for s in evidence.standings if s.method == method]
-        count = {v: sum(s.verdict == v for s in own) for v in ("best", "tied", "behind")}
-        told = ", ".join(f"{v} in {n}" for v, n in count.items())
+    for method, tally in zip(methods, standing_table(evidence.standings)["methods"], strict=True):
         yield (
-            f"{method.title}: {told} of {len(own)} places (a section at a fraction). "
+            f"{method.title}: {tally['summary']} of {tally['places']} (a section at a fraction). "
             f"{_margins(evidence, method)}"
         ).rstrip()
 
@@ -61,7 +59,7 @@ def _against_baselines(evidence: Evidence) -> Iterator[str]:
 def _margins(evidence: Evidence, method: Contender) -> str:
     """Say how far a method lies below the baseline of least error, which hindsight chose."""
     told = []
-    for fraction, rows in evidence.means.groupby("fraction"):
+    for fraction, rows in _complete(evidence.means).groupby("fraction"):
         margins = []
         for _, here in rows.groupby(_PLACE):
             own, baselines = here[method.rows(here)], here[here["arm"] == BASELINE]
@@ -75,6 +73,11 @@ def _margins(evidence: Evidence, method: Contender) -> str:
         "Its mean error against that of the best baseline, chosen in hindsight, over the sections: "
         f"{'; '.join(told)}."
     )
+
+
+def _complete(means: DataFrame) -> DataFrame:
+    """Keep what has every seed of its place: means over other seeds are of other splits."""
+    return means[means["runs"] == means.groupby(_PLACE)["runs"].transform("max")]
 
 
 def _synthetic_pairs(evidence: Evidence) -> Iterator[str]:
@@ -97,12 +100,16 @@ def _synthetic_pairs(evidence: Evidence) -> Iterator[str]:
 
 def _changes(rows: DataFrame, name: str, against: str = "real only, same steps") -> str:
     """Say in how many places an arm errs less or more, and how much on average."""
-    change = 100 * rows["relative"].to_numpy()
-    signs = rows["sign"].to_numpy()
+    judged = rows[rows["seeds"] > 1]
+    change = 100 * (judged if len(judged) else rows)["relative"].to_numpy()
+    mean = f"mean change {_signed(change.mean())}, by place {_span(change)}"
+    if not len(judged):
+        return f"{name}, against {against}: {mean}; one seed, which bears nothing out."
+    signs = judged["sign"].to_numpy()
     return (
         f"{name}, against {against}: error lower in {int((signs < 0).sum())}, higher in "
         f"{int((signs > 0).sum())}, no difference shown in {int((signs == 0).sum())} of "
-        f"{len(rows)} places; mean change {_signed(change.mean())}, by place {_span(change)}."
+        f"{len(judged)} places; {mean}."
     )
 
 
@@ -126,7 +133,7 @@ def _limits(evidence: Evidence) -> Iterator[str]:
 
 def _budgets(evidence: Evidence) -> Iterator[str]:
     rivals = competing(evidence.means)
-    for fraction, rows in evidence.means.groupby("fraction"):
+    for fraction, rows in _complete(evidence.means).groupby("fraction"):
         places = rows.groupby(_PLACE).ngroups
         error = {}
         for rival in rivals:

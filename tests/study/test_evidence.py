@@ -4,6 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from toy_study import write_fake_study
@@ -48,6 +49,25 @@ def test_a_study_that_is_not_whole_says_so(page, evidence, monkeypatch):
     whole = writer.finished_cells
     monkeypatch.setattr(writer, "finished_cells", lambda study: whole(study)[1:])
     assert "1 cells of the grid are not done" in page(sections=("A",))[0]
+
+
+def test_one_seed_bears_nothing_out(page):
+    text, _ = page(sections=("A",), seeds=1)
+    assert "undecided in 2 of 2 places" in text
+    assert "against real only, same steps: mean change" in text
+    assert "one seed, which bears nothing out" in text
+    assert "error lower in" not in text
+
+
+def test_means_over_other_seeds_are_not_held_against_each_other(evidence):
+    means = pd.DataFrame(
+        {"section": list("AAAB"), "scheme": "random", "fraction": 0.1,
+         "method": ["a", "b", "c", "a"], "runs": [3, 3, 1, 1]}
+    )  # fmt: skip
+    kept = evidence("evidence_words")._complete(means)
+    assert list(zip(kept["section"], kept["method"], strict=True)) == [
+        ("A", "a"), ("A", "b"), ("B", "a"),
+    ]  # fmt: skip
 
 
 def test_without_networks_nothing_is_said_of_synthetic_pairs(page):
