@@ -171,5 +171,6 @@ def describe(seconds: float) -> str:
     """Return a duration in words: ``3 min``, ``14 h``, ``2.5 days``."""
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * length:
-            return f"{seconds / length:.2g} {unit}"
+            count = seconds / length
+            return f"{count:.2g} {unit}" if count < 100 else f"{count:,.0f} {unit}"
     return f"{seconds:.0f} s"
