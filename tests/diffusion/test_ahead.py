@@ -50,15 +50,15 @@ def learnt(settings, source):
 def test_what_follows_is_fetched_before_it_is_asked_for():
     begun, source = threading.Event(), Numbers()
 
-    def fetch(indices):
-        if 2 in indices:
+    def fetch(step, indices):
+        if step == 1:
             begun.set()
         return source.fetch(indices)
 
     ahead = ReadAhead(fetch)
-    first = ahead.take(np.array([0, 1]), np.array([2, 3]))
+    first = ahead.take((0, np.array([0, 1])), (1, np.array([2, 3])))
     assert begun.wait(timeout=30)
-    second = ahead.take(np.array([2, 3]), None)
+    second = ahead.take((1, np.array([2, 3])), None)
     assert first["x"][:, 0].tolist() == [0, 1]
     assert second["x"][:, 0].tolist() == [2, 3]
     assert source.asked == [[0, 1], [2, 3]]
@@ -66,24 +66,30 @@ def test_what_follows_is_fetched_before_it_is_asked_for():
 
 def test_what_was_not_foreseen_is_fetched_all_the_same():
     source = Numbers()
-    ahead = ReadAhead(source.fetch)
-    ahead.take(np.array([0, 1]), np.array([2, 3]))
-    assert ahead.take(np.array([2]), None)["x"][:, 0].tolist() == [2]
-    assert ahead.take(np.array([5]), None)["x"][:, 0].tolist() == [5]
+    ahead = ReadAhead(lambda step, indices: source.fetch(indices))
+    ahead.take((0, np.array([0, 1])), (0, np.array([2, 3])))
+    assert ahead.take((0, np.array([2])), None)["x"][:, 0].tolist() == [2]
+    assert ahead.take((0, np.array([5])), None)["x"][:, 0].tolist() == [5]
     assert len(source.threads) == 1
 
 
+def test_the_same_samples_in_another_step_are_fetched_again():
+    ahead = ReadAhead(lambda step, indices: {"step": step})
+    ahead.take((0, np.array([0])), (1, np.array([0])))
+    assert ahead.take((2, np.array([0])), None) == {"step": 2}
+
+
 def test_an_error_comes_where_the_samples_are_wanted():
-    def fetch(indices):
+    def fetch(step, indices):
         if 3 in indices:
             raise OSError("damaged")
         return {}
 
     ahead = ReadAhead(fetch)
-    ahead.take(np.array([0]), np.array([3]))  # not yet
+    ahead.take((0, np.array([0])), (1, np.array([3])))  # not yet
     with pytest.raises(OSError, match="damaged"):
-        ahead.take(np.array([3]), np.array([4]))
-    assert ahead.take(np.array([4]), None) == {}
+        ahead.take((1, np.array([3])), (2, np.array([4])))
+    assert ahead.take((2, np.array([4])), None) == {}
 
 
 @pytest.mark.parametrize("micro_batch", [None, 3])
@@ -109,7 +115,7 @@ class BatchesOf(BatchGradient):
         return [
             int(index)
             for step in range(self._settings.steps)
-            for index in self._indices(step, self._share)
+            for index in self._request(step, self._share)[1]
         ]
 
 

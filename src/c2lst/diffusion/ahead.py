@@ -8,8 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from torch import Tensor
 
-Fetch = Callable[[np.ndarray], dict[str, Tensor]]
-"""Maps indices to samples, the first axis of each tensor being the sample."""
+Fetch = Callable[[int, np.ndarray], dict[str, Tensor]]
+"""Maps a step and indices to samples, the first axis of each tensor being the sample."""
+
+Request = tuple[int, np.ndarray]
+"""A step, and the indices of samples that it wants."""
 
 
 class ReadAhead:
@@ -28,23 +31,27 @@ class ReadAhead:
         self._fetch = fetch
         # Its thread ends with it.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
-        self._ahead: tuple[np.ndarray, Future[dict[str, Tensor]]] | None = None
+        self._ahead: tuple[Request, Future[dict[str, Tensor]]] | None = None
 
-    def take(self, indices: np.ndarray, following: np.ndarray | None) -> dict[str, Tensor]:
-        """Return the samples at ``indices``, and begin to fetch those that follow.
+    def take(self, wanted: Request, following: Request | None) -> dict[str, Tensor]:
+        """Return the samples that are wanted, and begin to fetch those that follow.
 
         Parameters
         ----------
-        indices
-            What is wanted: what was said to follow, or anything else.
+        wanted
+            What was said to follow, or anything else.
         following
             What will be wanted next, if that is known.
         """
         ahead, self._ahead = self._ahead, None
-        if ahead is not None and np.array_equal(ahead[0], indices):
+        if ahead is not None and _same(ahead[0], wanted):
             coming = ahead[1]
         else:
-            coming = self._thread.submit(self._fetch, indices)
+            coming = self._thread.submit(self._fetch, *wanted)
         if following is not None:
-            self._ahead = following, self._thread.submit(self._fetch, following)
+            self._ahead = following, self._thread.submit(self._fetch, *following)
         return coming.result()
+
+
+def _same(one: Request, other: Request) -> bool:
+    return one[0] == other[0] and np.array_equal(one[1], other[1])

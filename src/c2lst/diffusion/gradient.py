@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from c2lst.diffusion.ahead import ReadAhead
+from c2lst.diffusion.ahead import Fetch, ReadAhead, Request
 from c2lst.diffusion.draws import Draws, mix_seed
 from c2lst.diffusion.numerics import (
     LossScale,
@@ -27,7 +27,10 @@ from c2lst.progress import logger
 
 
 class Source(Protocol):
-    """Samples that can be fetched by index, in any order."""
+    """Samples that can be fetched by index, in any order.
+
+    A source that changes from step to step says by ``at(step)`` what it is in one of them.
+    """
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -74,7 +77,7 @@ class BatchGradient:
             self._model = cast(nn.Module, torch.compile(model))
         self._weights, self._buffers = weights, list(model.buffers())
         self._loss, self._settings = loss, settings
-        self._ahead = ReadAhead(source.fetch)
+        self._ahead = ReadAhead(_fetching(source))
         self._processes = processes
         self._order = DataOrder(len(source), settings.seed)
         self._share = processes.share(settings.batch_size)
@@ -157,14 +160,14 @@ class BatchGradient:
         total = torch.zeros((), device=device)
         count = math.ceil(len(self._share) / self.micro_batch)
         parts = np.array_split(self._share, count) if count else []
-        wanted = [self._indices(step, positions) for positions in parts]
+        wanted = [self._request(step, positions) for positions in parts]
         # The next step begins as this one did, if there is one.
         more = step + 1 < settings.steps and parts
-        then = [*wanted[1:], self._indices(step + 1, parts[0]) if more else None]
-        for positions, indices, following in zip(parts, wanted, then, strict=False):
+        then = [*wanted[1:], self._request(step + 1, parts[0]) if more else None]
+        for positions, request, following in zip(parts, wanted, then, strict=False):
             # Layers with randomness of their own (dropout) are a function of the step, too.
             torch.manual_seed(mix_seed(settings.seed, step, int(positions[0])))
-            fetched = self._ahead.take(indices, following)
+            fetched = self._ahead.take(request, following)
             batch = {k: v.to(device) for k, v in fetched.items()}
             draws = Draws(settings.seed, step, positions.tolist(), device)
             with autocast(settings, device):
@@ -173,9 +176,9 @@ class BatchGradient:
             total += summed.detach()
         return float(total)
 
-    def _indices(self, step: int, positions: np.ndarray) -> np.ndarray:
-        """Return the samples at some positions of a step's batch."""
-        return self._order.indices(step * self._settings.batch_size + positions)
+    def _request(self, step: int, positions: np.ndarray) -> Request:
+        """Return the step and the samples at some positions of its batch."""
+        return step, self._order.indices(step * self._settings.batch_size + positions)
 
     def _agree(self, total: float | None) -> float | None:
         """Return the mean loss over all processes; ``None`` if memory was short on any."""
@@ -219,3 +222,9 @@ class BatchGradient:
                 self.micro_batch,
                 self.accumulation,
             )
+
+
+def _fetching(source: Source) -> Fetch:
+    """Return what fetches samples of a source as it is in a step."""
+    at = getattr(source, "at", lambda step: source)
+    return lambda step, indices: at(step).fetch(indices)

@@ -128,7 +128,7 @@ class PrivateGradient(BatchGradient):
     def _per_sample(self, step: int, indices: np.ndarray) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return losses ``(B,)`` and the gradient of each, ``(B, *shape)`` for each weight."""
         device = self._processes.device
-        batch = {k: v.to(device) for k, v in self._ahead.take(indices, None).items()}
+        batch = {k: v.to(device) for k, v in self._ahead.take((step, indices), None).items()}
         draws = Draws(self._settings.seed, step, indices.tolist(), device)
         with self._copied.copies(len(indices)) as copies:
             with autocast(self._settings, device):

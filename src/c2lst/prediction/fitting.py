@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from c2lst.data.stain import StainJitter, StainReference
-from c2lst.diffusion.gradient import BatchGradient
 from c2lst.diffusion.processes import Processes
 from c2lst.diffusion.trainer import EarlyStopping, TrainHistory, train
 from c2lst.prediction.frozen import FrozenInputs
@@ -90,7 +89,6 @@ def fit_network(
         directory=directory,
         label=label,
         stopping=_Stopping(inputs, settled, held_out, settings.patience) if held_out else None,
-        gradient=BatchGradient if source.curriculum is None else _CurriculumGradient,
         about={
             "cotraining": settings.plain(),
             "pairs": source.digest,
@@ -99,16 +97,6 @@ def fit_network(
     )
     inputs.settle(network, settled)
     return network, history
-
-
-class _CurriculumGradient(BatchGradient):
-    """Computes the gradient of an update on the mix of pairs that it is due."""
-
-    _source: PairSource
-
-    def compute(self, step: int) -> tuple[float, float] | None:
-        self._source = self._source.at(step)
-        return super().compute(step)
 
 
 class _Stopping(EarlyStopping):
