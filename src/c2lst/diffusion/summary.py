@@ -90,14 +90,14 @@ class Summary:
         if self._timed == TIMED and report.step < report.steps and self._processes.is_main:
             left = (report.steps - report.step) * self._settings.batch_size / report.images_per_s
             logger.info(
-                "%s: about %s at %.3g images/s%s",
+                "%s: about %s at %s images/s%s",
                 self._label,
                 describe(left),
-                report.images_per_s,
+                _rate(report.images_per_s),
                 "" if share is None else f", {share:.0%} of the device's peak",
             )
         peak = "" if share is None else f" · {share:.0%} of peak"
-        return f"loss {report.loss:.4f} · {report.images_per_s:.3g} images/s{peak}"
+        return f"loss {report.loss:.4f} · {_rate(report.images_per_s)} images/s{peak}"
 
     def _share(self, report: StepReport) -> float | None:
         if self._flops is None or self._peak is None:
@@ -174,3 +174,8 @@ def describe(seconds: float) -> str:
             count = seconds / length
             return f"{count:.2g} {unit}" if count < 100 else f"{count:,.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def _rate(images_per_s: float) -> str:
+    """Write a rate with three digits or more: ``3.42``, ``1,510``."""
+    return f"{images_per_s:,.0f}" if images_per_s >= 100 else f"{images_per_s:.3g}"
