@@ -36,7 +36,7 @@ from training import Clock, Images
 from c2lst.central import CentralSettings
 from c2lst.central.pretraining import DenoisingObjective
 from c2lst.diffusion.noise import NoiseProcess
-from c2lst.diffusion.numerics import autocast
+from c2lst.diffusion.numerics import autocast, precision_on
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.sampling import SAMPLERS, sample_unconditional
 from c2lst.diffusion.summary import cost_per_image, describe, peak_flops
@@ -128,7 +128,7 @@ def measured(
             ratios.append(reference(settings, training, device, batch) / times[-1])
     ours, peak = float(np.median(times)) / batch, peak_flops(training, device)
     row: dict[str, Any] = {
-        "precision": training.precision,
+        "precision": precision_on(device, training.precision),
         "parameters": sum(p.numel() for p in unet.parameters()),
         "windows": settings.windows,
         "train_flop": flops,

@@ -156,15 +156,16 @@ class BatchGradient:
 
     def _passes(self, step: int) -> float:
         """Go forward and backward through this process's share, one micro-batch at a time."""
+        if not len(self._share):
+            return 0.0
         settings, device = self._settings, self._processes.device
         total = torch.zeros((), device=device)
-        count = math.ceil(len(self._share) / self.micro_batch)
-        parts = np.array_split(self._share, count) if count else []
+        parts = np.array_split(self._share, math.ceil(len(self._share) / self.micro_batch))
         wanted = [self._request(step, positions) for positions in parts]
         # The next step begins as this one did, if there is one.
-        more = step + 1 < settings.steps and parts
+        more = step + 1 < settings.steps
         then = [*wanted[1:], self._request(step + 1, parts[0]) if more else None]
-        for positions, request, following in zip(parts, wanted, then, strict=False):
+        for positions, request, following in zip(parts, wanted, then, strict=True):
             # Layers with randomness of their own (dropout) are a function of the step, too.
             torch.manual_seed(mix_seed(settings.seed, step, int(positions[0])))
             fetched = self._ahead.take(request, following)

@@ -23,7 +23,7 @@ OUT_OF_MEMORY = (
 
 
 @contextmanager
-def numerics(settings: TrainSettings) -> Iterator[None]:
+def numerics(settings: TrainSettings, device: torch.device) -> Iterator[None]:
     """Set up the backends for a training, and put them back afterwards.
 
     Raises
@@ -36,7 +36,7 @@ def numerics(settings: TrainSettings) -> Iterator[None]:
     strict = torch.are_deterministic_algorithms_enabled()
     # What autocast leaves in float32 below fp32 loses nothing by TF32, which is finer than bf16.
     # In fp32 PyTorch's own choice stays: TF32 in convolutions, but not in matrix products.
-    if settings.precision != "fp32":
+    if precision_on(device, settings.precision) != "fp32":
         torch.set_float32_matmul_precision("high")
     # Shapes stay the same, so that it pays to try the convolution algorithms once.
     cudnn.benchmark, cudnn.deterministic = not settings.deterministic, settings.deterministic

@@ -88,7 +88,7 @@ def train(
         raise InputError(label, "no training samples")
     check_tracker(settings.tracker, directory, label)
     processes = Processes()
-    with own_randomness(processes.device), numerics(settings):
+    with own_randomness(processes.device), numerics(settings, processes.device):
         return _Run(
             model,
             loss,
