@@ -35,6 +35,7 @@ from training import Clock, Images
 
 from c2lst.central import CentralSettings
 from c2lst.central.pretraining import DenoisingObjective
+from c2lst.devices import best_device
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.numerics import autocast, precision_on
 from c2lst.diffusion.options import TrainSettings
@@ -42,7 +43,6 @@ from c2lst.diffusion.sampling import SAMPLERS, sample_unconditional
 from c2lst.diffusion.summary import cost_per_image, describe, peak_flops
 from c2lst.diffusion.trainer import train
 from c2lst.diffusion.unet import UNetShape, build_unet
-from c2lst.diffusion.weights import best_device
 from c2lst.progress import logger
 from c2lst.settings import load_settings
 from c2lst.storage import whole_file, write_json

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import torch
 
-from c2lst.diffusion.weights import best_device
+from c2lst.devices import best_device
 from c2lst.superres.loss import SuperresLoss
 from c2lst.superres.network import Condition, SuperresNetwork, count_parameters
 from c2lst.superres.presets import load_settings

@@ -1,7 +1,8 @@
-"""Commands that tests run in processes of their own, and kill."""
+"""What tests run in processes of their own, and may kill."""
 
 from __future__ import annotations
 
+from c2lst import workflow
 from c2lst.cli.app import app
 from c2lst.local.batches import ImageStore
 from children import die
@@ -24,3 +25,17 @@ def run_command(arguments, batches=None):
 def run_command_together(rank, arguments, batches):
     """Run a command as one of several processes, each of which keeps at most ``batches``."""
     run_command(arguments, batches)
+
+
+def run_far_away(slide, output, settings):
+    """Run the workflow on a device that takes no tensor of the CPU."""
+    import os
+
+    import torch
+
+    import second_device
+
+    torch.set_num_threads(1)
+    second_device.install()
+    os.environ["C2LST_DEVICE"] = second_device.NAME
+    workflow.run(slide, output, settings)

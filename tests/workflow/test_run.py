@@ -15,6 +15,8 @@ from c2lst.errors import InputError
 from c2lst.evaluation.expression.names import LEFT_OUT
 from c2lst.workflow import stages
 from c2lst.workflow.rundir import STAGES
+from children import exit_codes
+from launched import run_far_away
 from toy import TOML, toy_settings
 
 ARTEFACTS = (
@@ -179,6 +181,17 @@ def test_a_killed_process_continues_to_the_same_numbers(whole, small_legacy, tmp
     subprocess.run(command, env=environment, check=True, capture_output=True)
     assert (output / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
     assert [p.name for p in output.iterdir() if p.name.startswith(".")] == [".gitignore"]
+
+
+def test_on_a_gpu_no_tensor_is_left_on_the_cpu(whole, small_legacy, tmp_path):
+    import pandas as pd
+
+    far = tmp_path / "run"
+    call = (run_far_away, small_legacy, far, toy_settings(tmp_path))
+    assert exit_codes([call], patience=600) == [0]
+    assert json.loads((far / "manifest.json").read_text())["machine"]["device"] == "faraway"
+    errors = [pd.read_csv(run / "metrics.csv").set_index("method")["mae"] for run in (whole, far)]
+    pd.testing.assert_series_equal(*errors, rtol=0.01)  # sums are rounded in another order
 
 
 def test_a_central_model_can_be_given(whole, small_legacy, tmp_path):

@@ -23,6 +23,7 @@ from c2lst.central.pretraining import DenoisingObjective, PatchSamples, PatchSet
 from c2lst.central.settings import CentralSettings
 from c2lst.data.duplicates import LEAST_COPIES, PatchSketch
 from c2lst.data.stain import StainJitter, StainReference
+from c2lst.devices import best_device
 from c2lst.diffusion.draws import mix_seed
 from c2lst.diffusion.features import (
     BlockFeatures,
@@ -34,7 +35,7 @@ from c2lst.diffusion.noise import NoiseProcess, to_uint8
 from c2lst.diffusion.sampling import get_sampler, sample_unconditional
 from c2lst.diffusion.trainer import train
 from c2lst.diffusion.unet import build_unet, shape_of
-from c2lst.diffusion.weights import best_device, weights_hash
+from c2lst.diffusion.weights import weights_hash
 from c2lst.errors import InputError
 from c2lst.evaluation.sheets import contact_sheet, write_png
 from c2lst.progress import logger

@@ -51,14 +51,14 @@ def _version(name: str) -> str | None:
 def _device() -> str:
     import torch
 
+    from c2lst.devices import best_device, device_name
     from c2lst.diffusion.numerics import has_bf16
-    from c2lst.diffusion.weights import best_device
 
     device = best_device()
     bf16 = "bf16" if has_bf16(device) else "no bf16: trains and draws in fp32"
     if device.type == "cuda":
         memory = torch.cuda.get_device_properties(device).total_memory / 1e9
-        return f"{torch.cuda.get_device_name(device)}, {memory:.0f} GB, {bf16}"
+        return f"{device_name(device)}, {memory:.0f} GB, {bf16}"
     if device.type == "mps":
         return "Apple GPU (mps)"
     threads = torch.get_num_threads()

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from c2lst.diffusion.weights import best_device
+from c2lst.devices import best_device
 from c2lst.errors import InputError
 
 # What is watched may keep the others waiting for longer than the default of ten minutes.
@@ -30,11 +30,11 @@ class Processes:
     def __init__(self) -> None:
         from accelerate import PartialState
 
-        on_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
-        cpu = on_cpu or best_device().type == "cpu"
+        best = best_device()
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-        state = PartialState(cpu=cpu, **({"timeout": PATIENCE} if several else {}))
-        self.device: torch.device = state.device
+        state = PartialState(cpu=best.type == "cpu", **({"timeout": PATIENCE} if several else {}))
+        # Of several, each has a GPU of its own.
+        self.device: torch.device = state.device if several else best
         self.index, self.count = int(state.process_index), int(state.num_processes)
 
     @property

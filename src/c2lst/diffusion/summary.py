@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from c2lst.devices import device_name
 from c2lst.diffusion.draws import Draws
 from c2lst.diffusion.gradient import BatchGradient, LossFunction, Source
 from c2lst.diffusion.numerics import LOW, autocast, precision_on
@@ -66,7 +67,7 @@ class Summary:
             self._label,
             trained / 1e6,
             sum(p.numel() for p in model.parameters()) / 1e6,
-            torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            device_name(device),
             _precision(settings, device),
             cost,
         )
@@ -154,7 +155,7 @@ def peak_flops(settings: TrainSettings, device: torch.device) -> float | None:
     """
     if device.type != "cuda":
         return None
-    name = torch.cuda.get_device_name(device)
+    name = device_name(device)
     low, full = next((v for k, v in PEAKS.items() if k in name), (None, None))
     peak = low if precision_on(device, settings.precision) in LOW else full
     return None if peak is None else peak * 1e12

@@ -1,4 +1,4 @@
-"""Weights on disk and on devices: strict loading, content hash, choice of device."""
+"""Weights on disk: strict loading, content hash."""
 
 from __future__ import annotations
 
@@ -11,15 +11,6 @@ from c2lst.errors import InputError
 from c2lst.storage import hash_arrays
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-
-
-def best_device() -> torch.device:
-    """Return the accelerator if there is one, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
 
 
 def weights_hash(model: nn.Module) -> str:

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from c2lst import __version__
 from c2lst.data.synthetic import SyntheticPairs
+from c2lst.devices import best_device
 from c2lst.diffusion.draws import mix_seed
 from c2lst.diffusion.guidance import Guidance, guided_denoiser
 from c2lst.diffusion.noise import to_uint8
 from c2lst.diffusion.sampling import get_sampler, sample_batches
-from c2lst.diffusion.weights import best_device
 from c2lst.errors import InputError
 from c2lst.local.batches import ImageStore
 from c2lst.local.profiles import Closeness, Policy, Profiles

@@ -41,8 +41,8 @@ class CentralEncoder:
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Return float32 features ``(n, d)`` of uint8 RGB patches ``(n, S, S, 3)``."""
+        from c2lst.devices import best_device
         from c2lst.diffusion.features import denoiser_features, joined
-        from c2lst.diffusion.weights import best_device
 
         unet = self._model.unet.to(best_device())
         return joined(denoiser_features(unet, self._model.process, images, turns=(0,)))

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from c2lst.devices import best_device
 from c2lst.diffusion.draws import Draws
-from c2lst.diffusion.weights import best_device
 from c2lst.errors import InputError
 from c2lst.evaluation.encoders import ImageEncoder, get_encoder
 from c2lst.prediction.encoders import CENTRAL, keeping

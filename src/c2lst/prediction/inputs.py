@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from c2lst.data.stain import StainJitter
+from c2lst.devices import best_device
 from c2lst.diffusion.draws import Draws
 from c2lst.diffusion.noise import dihedral
 from c2lst.prediction.networks import build_network, predict_patches, recalibrate, to_unit
@@ -100,7 +101,7 @@ class PatchInputs:
         """Build the network of a state that was saved."""
         network = build_network(self.settings.network, n_genes, size)
         network.load_state_dict(state)
-        return network.eval()
+        return network.to(best_device()).eval()
 
     def settle(self, network: nn.Module, pairs: Pairs) -> None:
         """Set the statistics of batch normalisation to those of the pairs' patches."""

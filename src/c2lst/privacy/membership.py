@@ -103,9 +103,9 @@ def denoising_losses(
     """
     import torch
 
+    from c2lst.devices import best_device
     from c2lst.diffusion.draws import mix_seed, seeded_normal
     from c2lst.diffusion.noise import DenoisingLoss, dihedral, to_unit_range
-    from c2lst.diffusion.weights import best_device
     from c2lst.progress import progress_bar
 
     draws = draws or DRAWS
@@ -155,7 +155,7 @@ def loss_attacks(
     """
     import torch
 
-    from c2lst.diffusion.weights import best_device
+    from c2lst.devices import best_device
 
     device = best_device()
     network, unet = model.network.to(device).eval(), model.central.unet.to(device).eval()

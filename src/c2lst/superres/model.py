@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from c2lst import __version__
+from c2lst.devices import best_device
 from c2lst.diffusion.draws import mix_seed
-from c2lst.diffusion.weights import best_device, load_weights, read_tensors
+from c2lst.diffusion.weights import load_weights, read_tensors
 from c2lst.errors import InputError
 from c2lst.progress import progress_bar
 from c2lst.storage import hash_arrays, read_json, whole_directory, write_json

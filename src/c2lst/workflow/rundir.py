@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from c2lst import __version__
+from c2lst.devices import best_device, device_name
 from c2lst.errors import InputError
 from c2lst.progress import logger
 from c2lst.storage import read_json, write_json
@@ -231,13 +232,11 @@ def _listed(value: Any) -> Any:
 
 def describe_machine() -> dict[str, Any]:
     """Say what the run was made on: system, processor count, device, versions."""
-    import torch
-
     packages = ("torch", "diffusers", "accelerate", "anndata", "numpy", "scikit-learn")
     return {
         "system": platform.platform(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": device_name(best_device()),
         "packages": {name: version(name) for name in packages},
     }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from c2lst.devices import best_device
 from c2lst.errors import InputError
 from c2lst.evaluation.cells.nuclei import Segmentation
 
@@ -65,7 +66,7 @@ class HoverNetFinder:
         self._network: Any = HoVerNet(num_types=len(PANNUKE) + 1, mode="fast").eval()
         # Tensors alone, which runs no code of the file.
         self._network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        self._device = torch.accelerator.current_accelerator() or torch.device("cpu")
+        self._device = best_device()
         self._network.to(self._device)
 
     def segment(self, images: np.ndarray, patch_um: float) -> Segmentation:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from c2lst.devices import best_device
 from c2lst.errors import InputError
 from c2lst.evaluation.encoders.protocol import in_batches
 from c2lst.evaluation.encoders.specs import EncoderSpec
@@ -40,11 +41,9 @@ class PublishedEncoder:
     """
 
     def __init__(self, spec: EncoderSpec) -> None:
-        import torch
-
         folder = fetch(spec)
         network, self._forward = _LOADERS[spec.library](spec, folder)
-        device = torch.accelerator.current_accelerator() or torch.device("cpu")
+        device = best_device()
         self._network, self._device = network.eval().requires_grad_(False).to(device), device
         self.spec, self.name, self.label = spec, spec.name, spec.label
         how = {key: value for key, value in asdict(spec).items() if key in _DECISIVE}
