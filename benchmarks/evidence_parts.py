@@ -59,7 +59,7 @@ PARTS = (
         "ingest",
         "Costs: cutting patches and normalising stains",
         "In turns with a plain loop, in one run.",
-        ("ingest.py",),
+        ("ingest.py", "--repeats", "5"),
     ),
     Part(
         "training",

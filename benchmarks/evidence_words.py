@@ -10,7 +10,7 @@ import numpy as np
 
 from c2lst.prediction.baselines import REGISTRY
 from c2lst.report.wording import number, percent
-from c2lst.study.comparisons import against_twin, sentences
+from c2lst.study.comparisons import TELL_NOTHING, against_twin, sentences
 from c2lst.study.contenders import NETWORK, Contender, competing, largest_arm
 from c2lst.study.grid import ADVISED, BASELINE, NO_NETWORK, TWIN, arm_title
 from c2lst.study.regimes import Standing
@@ -89,6 +89,7 @@ def _synthetic_pairs(evidence: Evidence) -> Iterator[str]:
         name = f"{network} alone" if method == NETWORK else f"c2lst + {network}"
         for arm in dict.fromkeys(rows["arm"]):
             yield _changes(rows[rows["arm"] == arm], f"{name}, {arm_title(arm).lower()}")
+    yield from _of_the_pairing(evidence.comparisons, top)
     added = evidence.comparisons[evidence.comparisons["against_arm"] == NO_NETWORK]
     for arm in (TWIN, top):
         rows = added[added["arm"] == arm]
@@ -96,6 +97,18 @@ def _synthetic_pairs(evidence: Evidence) -> Iterator[str]:
             yield _changes(rows, f"c2lst, {arm_title(arm).lower()}", "c2lst without a network")
     for heading, told in sentences(evidence.comparisons, evidence.table):
         yield from (f"{heading}. {line}" for line in told)
+
+
+def _of_the_pairing(comparisons: DataFrame, top: str) -> Iterator[str]:
+    """Compare pairs with those whose images know nothing of their genes."""
+    rows = comparisons[(comparisons["arm"] == top) & comparisons["against_arm"].isin(TELL_NOTHING)]
+    if len(rows):
+        yield "Owed to the genes is what pairs gain beyond pairs whose images say nothing of them:"
+    for (network, method, arm), own in rows.groupby(
+        ["network", "method", "against_arm"], sort=False
+    ):
+        name = f"{network} alone" if method == NETWORK else f"c2lst + {network}"
+        yield _changes(own, f"{name}, {arm_title(top).lower()}", arm_title(arm).lower())
 
 
 def _changes(rows: DataFrame, name: str, against: str = "real only, same steps") -> str:

@@ -52,9 +52,21 @@ def test_an_effect_is_said_and_none_is_said_to_be_none():
     for _, lines in helped:
         assert len(lines) == 2
         assert all("lower at 10" in line and "−5.0" in line for line in lines)
-        assert all("shuffled genes" in line for line in lines)
+        assert all("with shuffled genes: " in line for line in lines)
     words = " ".join(line for _, lines in nothing for line in lines)
     assert "no difference shown" in words
+
+
+def test_pairs_are_compared_with_those_that_say_nothing_of_the_genes():
+    whole = table(effect=0.05, ratios=(1, 3), controls=("shuffled", "unconditional"))
+    whole.loc[whole["arm"] == "unconditional", "mae"] *= 0.9
+    found = compared(blocks_of(whole)).set_index(["arm", "against_arm"])
+    assert {against for arm, against in found.index if arm == "ratio-1"} >= {"ratio-0"}
+    assert not {("ratio-1", "shuffled"), ("shuffled", "unconditional")} & set(found.index)
+    assert (found.loc[[("ratio-3", "shuffled")], "sign"] == -1).all()
+    assert (found.loc[[("ratio-3", "unconditional")], "sign"] == 1).all()
+    lines = said(whole)[0][1]
+    assert all("shuffled genes: " in a and "drawn without genes: " in a for a in lines)
 
 
 def test_harm_is_said_too():

@@ -38,6 +38,8 @@ def test_the_page_says_what_the_numbers_say(page):
     text, docs = page()
     assert "c2lst + resnet-tiny: real + 5× synthetic: best in 4, tied in 0, behind in 0" in text
     assert "real + 5× synthetic, against real only, same steps: error lower in 4" in text
+    assert "what pairs gain beyond pairs whose images say nothing of them" in text
+    assert "real + 5× synthetic, against synthetic, genes shuffled: error lower in 4" in text
     assert "In no place does a baseline err less" in text
     for word in text.split("](")[1:]:
         name = word.split(")")[0]

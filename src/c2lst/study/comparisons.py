@@ -10,10 +10,16 @@ import numpy as np
 from c2lst.evaluation.expression import DEFAULT_METHOD
 from c2lst.study.contenders import NETWORK, Contender, contenders, largest_arm
 from c2lst.study.differences import Place, places
-from c2lst.study.grid import BASELINE, NO_NETWORK, TWIN
+from c2lst.study.grid import BASELINE, CONTROLS, NO_NETWORK, TWIN
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
+
+TELL_NOTHING = {
+    "shuffled": "with shuffled genes",
+    "unconditional": "with images drawn without genes",
+}
+"""Controls whose pairs say nothing of what genes have to do with tissue."""
 
 _SPLIT = ["section", "scheme", "fraction", "seed", "network"]
 
@@ -44,7 +50,8 @@ def compared(blocks: DataFrame) -> DataFrame:
         interval ``low`` to ``high`` over seeds and blocks (negative: the one errs less);
         ``relative`` with ``relative_low`` and ``relative_high``, the same as a share of the other's
         error; ``seeds``; ``sign``, 0 where nothing is borne out. c2lst is compared with every
-        baseline, an arm with its step-matched twin, and c2lst with its networks with c2lst without.
+        baseline, an arm with its step-matched twin, the largest ratio with every control, and
+        c2lst with its networks with c2lst without.
     """
     import pandas as pd
 
@@ -74,10 +81,14 @@ def compared(blocks: DataFrame) -> DataFrame:
 
 def _pairs(known: list[Contender], place: Place) -> Iterator[tuple[Contender, Contender]]:
     here = [contender for contender in known if contender in place]
+    top = max((c for c in here if c.ratio), key=lambda c: c.ratio, default=None)
     for one in here:
         if one.arm == BASELINE:
             continue
-        others = [Contender(TWIN, one.network, one.method)] if one.network else []
+        matched = [TWIN] if one.network else []
+        if top and one.arm == top.arm:
+            matched += CONTROLS
+        others = [one._replace(arm=arm) for arm in matched]
         if one.is_ours:
             others += [Contender(NO_NETWORK, "", DEFAULT_METHOD)]
             others += [other for other in here if other.arm == BASELINE]
@@ -137,7 +148,7 @@ def _sentence(rows: DataFrame, arm: str, name: str) -> str:
     said = "; ".join(f"{verdict} at {', '.join(at)}" for verdict, at in verdicts.items())
     ratio = arm.removeprefix("ratio-")
     line = f"At equal steps, {ratio}× synthetic pairs change the error of {name} as follows: {said}"
-    return f"{line}. {_shuffled(rows)}".rstrip()
+    return f"{line}. {_controls(rows)}".rstrip()
 
 
 def _verdict(row: Series) -> tuple[str, str]:
@@ -151,14 +162,16 @@ def _verdict(row: Series) -> tuple[str, str]:
     return verdict, f"{told}, {span(low, high, 1, signed=True, unit='%')}"
 
 
-def _shuffled(rows: DataFrame) -> str:
-    """Say what pairs with shuffled genes do: if as much, the pairing is not what helped."""
+def _controls(rows: DataFrame) -> str:
+    """Say what pairs do that tell nothing: if as much, the pairing is not what helped."""
     from c2lst.report.wording import percent
 
-    control = rows[rows["arm"] == "shuffled"].sort_values("fraction")
-    if not len(control):
-        return ""
-    changes = ", ".join(
-        f"{_verdict(row)[1]} at {percent(row['fraction'])}" for _, row in control.iterrows()
-    )
-    return f"As many pairs with shuffled genes: {changes}."
+    told = []
+    for arm, what in TELL_NOTHING.items():
+        control = rows[rows["arm"] == arm].sort_values("fraction")
+        changes = [
+            f"{_verdict(row)[1]} at {percent(row['fraction'])}" for _, row in control.iterrows()
+        ]
+        if changes:
+            told.append(f"{what}: {', '.join(changes)}")
+    return f"As many pairs {'; '.join(told)}." if told else ""

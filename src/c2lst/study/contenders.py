@@ -43,6 +43,11 @@ class Contender(NamedTuple):
         return f"{who}: {arm_title(self.arm).lower()}"
 
     @property
+    def ratio(self) -> int:
+        """Synthetic pairs for each real one; 0 for what is no ratio, too."""
+        return int(self.arm.removeprefix("ratio-")) if self.arm.startswith("ratio-") else 0
+
+    @property
     def is_ours(self) -> bool:
         """Whether it is c2lst as a whole: image and place."""
         return self.arm != BASELINE and self.method == DEFAULT_METHOD
@@ -62,7 +67,7 @@ class Contender(NamedTuple):
             # The simplest first: the report lists them the other way round.
             return 0, "", -method_order(_in_reports(self.method))[0], self.method
         if self.arm.startswith("ratio-"):
-            return 2, self.network, int(self.arm.removeprefix("ratio-")), self.method
+            return 2, self.network, self.ratio, self.method
         return (1 if self.arm == NO_NETWORK else 3), self.network, 0, self.arm + self.method
 
 
