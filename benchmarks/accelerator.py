@@ -35,9 +35,9 @@ from training import Clock, Images
 
 from c2lst.central import CentralSettings
 from c2lst.central.pretraining import DenoisingObjective
-from c2lst.devices import best_device
+from c2lst.devices import best_device, device_name
 from c2lst.diffusion.noise import NoiseProcess
-from c2lst.diffusion.numerics import autocast, precision_on
+from c2lst.diffusion.numerics import autocast, is_out_of_memory, precision_on
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.sampling import SAMPLERS, sample_unconditional
 from c2lst.diffusion.summary import cost_per_image, describe, peak_flops
@@ -59,7 +59,7 @@ the largest collection that the paper trains on."""
 def main(words: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(words)
     device = best_device()
-    on_gpu = device.type == "cuda"
+    on_gpu = device.type != "cpu"
     if not on_gpu:
         torch.set_num_threads(1)
     batch = arguments.batch or (256 if on_gpu else 8)
@@ -125,7 +125,7 @@ def measured(
         times.append(typical(clock.times))
         memory = memory or memory_gb(device)  # before the peer takes its own
         if not training.compile:
-            ratios.append(reference(settings, training, device, batch) / times[-1])
+            ratios += peer_ratio(settings, training, device, batch, times[-1])
     ours, peak = float(np.median(times)) / batch, peak_flops(training, device)
     row: dict[str, Any] = {
         "precision": precision_on(device, training.precision),
@@ -156,11 +156,11 @@ class DeviceClock(Clock):
 
 def now(device: torch.device) -> Callable[[], float]:
     """Return a clock: wall time of a GPU that is waited for, or time of the processor."""
-    if device.type != "cuda":
+    if device.type == "cpu":
         return time.process_time
 
     def waited() -> float:
-        torch.cuda.synchronize()
+        torch.get_device_module(device).synchronize()
         return time.perf_counter()
 
     return waited
@@ -180,7 +180,7 @@ def drawn(
     unet.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         unet(torch.zeros(1, 3, size, size, device=device), 0)
-    clock, rates, on_gpu = now(device), {}, device.type == "cuda"
+    clock, rates, on_gpu = now(device), {}, device.type != "cpu"
     for name in SAMPLERS if on_gpu else ("fast",):
         for _ in range(2 if on_gpu else 1):  # the first warms up
             started = clock()
@@ -190,6 +190,19 @@ def drawn(
             )  # fmt: skip
             rates[name] = images / (clock() - started)
     return {"pass_flop": float(counter.get_total_flops()), "sample_images_s": rates}
+
+
+def peer_ratio(
+    settings: CentralSettings, training: TrainSettings, device: torch.device, batch: int, own: float
+) -> list[float]:
+    """Return how much longer the plain loop takes; nothing where its batch does not fit."""
+    try:
+        return [reference(settings, training, device, batch) / own]
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        logger.info("the plain loop has too little memory for a batch of %d", batch)
+        return []
 
 
 def reference(
@@ -234,8 +247,8 @@ def memory_gb(device: torch.device) -> float:
 
 def machine(device: torch.device) -> str:
     """Say what was measured on."""
-    gpu = device.type == "cuda"
-    name = torch.cuda.get_device_name() if gpu else f"{platform.machine()} processor, one thread"
+    on_gpu = device.type != "cpu"
+    name = device_name(device) if on_gpu else f"{platform.machine()} processor, one thread"
     return f"{name}, torch {torch.__version__.split('+')[0]}"
 
 

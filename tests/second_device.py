@@ -22,6 +22,8 @@ class Far(torch.Tensor):
 
     @staticmethod
     def __new__(cls, raw):
+        if raw.dtype is torch.float64:
+            raise TypeError("this device, like Apple's, has no float64")
         far = torch.Tensor._make_wrapper_subclass(
             cls,
             raw.size(),

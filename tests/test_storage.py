@@ -12,6 +12,7 @@ from c2lst.storage import (
     hash_arrays,
     hash_strings,
     read_json,
+    refuse_foreign,
     whole_directory,
     whole_file,
     write_json,
@@ -41,6 +42,68 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert (path / "a.txt").read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+MADE = ("result.json", "weights", "README.md")
+
+
+@pytest.mark.parametrize(
+    "held",
+    [["thesis.xlsx"], ["README.md"], ["result.json", "notes.txt"], ["result.json", ".git"]],
+)
+def test_what_is_no_earlier_result_is_never_replaced(tmp_path, held):
+    path = tmp_path / "mine"
+    path.mkdir()
+    for name in held:
+        (path / name).write_text("mine")
+    with pytest.raises(InputError, match="not write, so it is not"), whole_directory(path, MADE):
+        pytest.fail("nothing may be written")
+    assert sorted(p.name for p in path.iterdir()) == sorted(held)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("held", [[], ["result.json"], ["result.json", "weights", ".DS_Store"]])
+def test_an_earlier_result_and_an_empty_folder_are_replaced(tmp_path, held):
+    path = tmp_path / "result"
+    path.mkdir()
+    for name in held:
+        (path / name).write_text("old")
+    with whole_directory(path, MADE) as partial:
+        (partial / "result.json").write_text("new")
+    assert [(p.name, p.read_text()) for p in path.iterdir()] == [("result.json", "new")]
+
+
+def test_files_and_the_roots_of_disks_are_no_folders_to_write(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="is a file"):
+        refuse_foreign(tmp_path / "file", MADE)
+    monkeypatch.setattr("pathlib.Path.is_mount", lambda path: True)
+    with pytest.raises(InputError, match="a disk is mounted"):
+        refuse_foreign(tmp_path, MADE)
+
+
+def test_what_cannot_take_its_name_is_kept_and_named(tmp_path, monkeypatch):
+    path, replace = tmp_path / "busy", os.replace
+    path.mkdir()
+
+    def refuse(source, target):
+        if os.fspath(source) == str(path):
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr("pathlib.Path.replace", lambda source, target: refuse(source, target))
+    failed = pytest.raises(InputError, match="what was made is complete in")
+    with failed as told, whole_directory(path) as partial:
+        (partial / "a.txt").write_text("hours of work")
+    (kept,) = (p for p in tmp_path.iterdir() if p != path)
+    assert str(kept) in str(told.value) and (kept / "a.txt").read_text() == "hours of work"
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    with pytest.raises(InputError, match="is a folder"):
+        write_json(tmp_path, {})
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")

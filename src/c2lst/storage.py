@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the disk is full, or the folder is a file or cannot be written to.
+        If the disk is full, ``path`` is a folder, or its folder is a file or cannot be written to.
     """
     path = Path(path)
+    refuse_folder(path)
     with readable_os_errors(path):
         _make_folder_of(path)
         handle, name = tempfile.mkstemp(
@@ -61,7 +62,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         partial = Path(name)
         try:
             yield partial
-            with partial.open("rb") as written:
+            with partial.open("r+b") as written:  # Windows flushes only what is open for writing
                 os.fsync(written.fileno())
             # mkstemp makes private files; a result is as readable as any other file.
             partial.chmod(0o666 & ~_umask())
@@ -71,27 +72,113 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_directory(path: str | Path) -> Iterator[Path]:
+def whole_directory(path: str | Path, made: Sequence[str] = ()) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; it takes that name only if the block succeeds.
 
     A folder that already has the name is replaced, and is gone only once the new one is complete.
+
+    Parameters
+    ----------
+    path
+        Folder to write.
+    made
+        What such a folder holds, as in :func:`refuse_foreign`, which is asked first. Without it,
+        the folder is one that no user writes to.
+
+    Raises
+    ------
+    InputError
+        If the folder is not to be replaced, or cannot be; what was written stays in that case.
     """
-    path = Path(path)
+    path = Path(path).absolute()
+    if made:
+        refuse_foreign(path, made)
     with readable_os_errors(path):
         _make_folder_of(path)
         partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield partial
             _share(partial)
-            if path.exists():
-                retired = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-                path.replace(retired / path.name)
-                partial.replace(path)
-                shutil.rmtree(retired)
-            else:
-                partial.replace(path)
-        finally:
+        except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
+            raise
+        _take_name(partial, path)
+
+
+def _take_name(partial: Path, path: Path) -> None:
+    """Put a folder in the place of another."""
+    if not path.exists():
+        partial.replace(path)
+        return
+    retired = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+    try:
+        path.replace(retired / path.name)
+    except OSError as error:
+        retired.rmdir()
+        raise InputError(
+            path, "cannot be replaced", found=error.strerror,
+            remedy=f"what was made is complete in {partial}: move it where you want it",
+        ) from error  # fmt: skip
+    partial.replace(path)
+    shutil.rmtree(retired)
+
+
+def refuse_folder(path: str | Path) -> None:
+    """Refuse a folder where a file is to be written."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(
+            path, "is a folder", expected="a file to write", remedy="name a file in it"
+        )
+
+
+def refuse_foreign(path: str | Path, made: Collection[str]) -> None:
+    """Keep what c2lst did not write from being replaced by a folder that it writes.
+
+    Parameters
+    ----------
+    path
+        Folder to write.
+    made
+        Names of what such a folder holds; the first of them is always in it.
+
+    Raises
+    ------
+    InputError
+        If it is a file, a mount point, or a folder that holds anything else.
+    """
+    path = Path(path)
+    refuse_unreplaceable(path)
+    if not path.exists():
+        return
+    held = sorted(p.name for p in path.iterdir() if not is_litter(p))
+    foreign = [name for name in held if name not in made]
+    if held and next(iter(made)) not in held:
+        foreign = foreign or held
+    if foreign:
+        raise InputError(
+            path, "holds files that c2lst did not write, so it is not replaced",
+            found=foreign[0], expected="a new or empty folder",
+            remedy="choose another output folder",
+        )  # fmt: skip
+
+
+def refuse_unreplaceable(path: Path) -> None:
+    """Refuse a file, or the root of a disk, where a folder is to be written."""
+    if path.exists() and not path.is_dir():
+        raise InputError(
+            path, "is a file", expected="a folder to write to", remedy="choose another output"
+        )
+    if path.is_mount():
+        raise InputError(
+            path, "is where a disk is mounted, which cannot be replaced",
+            expected="a new folder", remedy="choose a folder in it",
+        )  # fmt: skip
+
+
+def is_litter(path: Path) -> bool:
+    """Whether a file is one that a Mac leaves in every folder and archive."""
+    return path.name == ".DS_Store" or path.name.startswith("._")
 
 
 def _make_folder_of(path: Path) -> None:

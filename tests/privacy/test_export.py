@@ -202,5 +202,5 @@ def test_pairs_alone_are_audited_by_their_images_and_say_so(lab, tmp_path):
 
 def test_other_folders_are_not_replaced(lab, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="is no bundle"):
+    with pytest.raises(InputError, match="did not write, so it is not replaced"):
         exported(lab, lab.adapter, tmp_path)

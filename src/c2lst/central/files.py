@@ -13,6 +13,7 @@ from c2lst.data.duplicates import PatchSketch
 from c2lst.data.stain import StainReference
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.unet import unet_of_config
+from c2lst.diffusion.watch import LOG
 from c2lst.diffusion.weights import load_weights
 from c2lst.errors import InputError
 from c2lst.storage import read_json, write_json
@@ -24,6 +25,10 @@ FORMAT = 1
 CENTRAL_JSON = "central.json"
 STAIN_JSON = "stain_reference.json"
 SKETCH = "patch_sketch.safetensors"
+CENTRAL_FILES = (
+    *(CENTRAL_JSON, STAIN_JSON, SKETCH, SHEET, LOG, "README.md"),
+    *("model_index.json", "scheduler", "unet"),
+)
 WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
 
 

@@ -15,7 +15,7 @@ import torch
 
 from c2lst.central.card import SHEET
 from c2lst.central.continuing import bind_to_start, check_continues
-from c2lst.central.files import read_files, write_files
+from c2lst.central.files import CENTRAL_FILES, read_files, write_files
 from c2lst.central.half import rounded
 from c2lst.central.hub import model_folder
 from c2lst.central.monitor import HeldOut, SampleMonitor, WatchSettings, last_look
@@ -35,6 +35,7 @@ from c2lst.diffusion.noise import NoiseProcess, to_uint8
 from c2lst.diffusion.sampling import get_sampler, sample_unconditional
 from c2lst.diffusion.trainer import train
 from c2lst.diffusion.unet import build_unet, shape_of
+from c2lst.diffusion.watch import LOG
 from c2lst.diffusion.weights import weights_hash
 from c2lst.errors import InputError
 from c2lst.evaluation.sheets import contact_sheet, write_png
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
     from c2lst.data.section import Section
 
-LOG = "log.jsonl"
 ON_CARD = 48
 
 
@@ -284,7 +284,7 @@ class CentralModel:
         training
             Folder of the training, whose log is kept with the model.
         """
-        with whole_directory(directory) as partial:
+        with whole_directory(directory, CENTRAL_FILES) as partial:
             write_files(self, partial)
             if training is not None and (training / LOG).is_file():
                 shutil.copyfile(training / LOG, partial / LOG)
@@ -320,7 +320,7 @@ class CentralModel:
         told = {"patches": patches | {"licence": licence or patches.get("licence")}}
         told |= {} if recipe is None else {"recipe": recipe}
         model = replace(model, provenance=model.provenance | told)
-        with whole_directory(directory) as partial:
+        with whole_directory(directory, CENTRAL_FILES) as partial:
             write_png(partial / SHEET, contact_sheet(model.sample(ON_CARD), columns=12))
             write_files(model, partial)
 

@@ -60,8 +60,10 @@ def adapt(
     from c2lst.data.split import SpotSplit
     from c2lst.diffusion.processes import Processes
     from c2lst.local import LocalModel
+    from c2lst.local.artefact import ADAPTER_FILES
     from c2lst.local.sources import Sources
     from c2lst.settings import load_settings
+    from c2lst.storage import refuse_foreign
 
     given: dict[str, Any] = {
         "method": method,
@@ -75,6 +77,8 @@ def adapt(
     }
     adapter = {name: value for name, value in given.items() if value is not None}
     settings = load_settings(preset, config, {"seed": seed, "adapter": adapter})
+    if Processes().is_main:
+        refuse_foreign(output, ADAPTER_FILES)
     base, slide, spots = (
         CentralModel.load(central),
         Section.load(section),

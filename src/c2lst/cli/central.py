@@ -65,6 +65,7 @@ def pretrain(
     On several GPUs: accelerate launch -m c2lst pretrain … with the same options.
     """
     from c2lst.central import CentralModel
+    from c2lst.central.files import CENTRAL_FILES
     from c2lst.central.monitor import WatchSettings
     from c2lst.data.collections import open_collection
     from c2lst.data.stain import StainReference
@@ -84,7 +85,7 @@ def pretrain(
     work = opt.scratch(output)
     if resume == "never":
         processes.main_first(lambda: _start_afresh(work))
-    opt.refuse_finished(output, "central.json", unless=resume == "never")
+    opt.refuse_finished(output, CENTRAL_FILES, unless=resume == "never")
     base = CentralModel.load(start) if start else None
     size = base.size if base else settings.shape.size
     side_um = patch_um or (base.patch_um if base else 112.0)
@@ -183,13 +184,16 @@ def publish(
     import tempfile
 
     from c2lst.central import CentralModel
+    from c2lst.central.files import CENTRAL_FILES
     from c2lst.central.hub import is_hub_id, upload
     from c2lst.errors import InputError
+    from c2lst.storage import refuse_foreign
 
     model = CentralModel.load(central)
     told: dict[str, Any] = {"licence": licence, "half": half, "recipe": _text(recipe)}
     if to is None or not is_hub_id(to):
         folder = Path(to or f"{Path(central).name}-published")
+        refuse_foreign(folder, CENTRAL_FILES)
         model.publish(folder, **told)
         tell(f"central model → {folder}")
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -77,6 +78,7 @@ def read_genes(path: Path | None) -> tuple[str, ...] | None:
 
 def scratch(output: Path) -> Path:
     """Return the folder of the checkpoints of a result that is being made."""
+    output = output.absolute()
     return output.parent / f".{output.name}.work"
 
 
@@ -85,7 +87,7 @@ def clear_scratch(output: Path) -> None:
     shutil.rmtree(scratch(output), ignore_errors=True)
 
 
-def refuse_finished(output: Path, made: str, *, unless: bool = False) -> None:
+def refuse_finished(output: Path, made: Sequence[str], *, unless: bool = False) -> None:
     """Keep a result that took long from being replaced by the same command given again.
 
     Parameters
@@ -93,9 +95,17 @@ def refuse_finished(output: Path, made: str, *, unless: bool = False) -> None:
     output
         Where the result would go.
     made
-        The file by which a complete one is known.
+        What it holds, first the file by which a complete one is known.
+
+    Raises
+    ------
+    InputError
+        Also if something else is there.
     """
-    if (output / made).is_file() and not unless:
+    from c2lst.storage import refuse_foreign
+
+    refuse_foreign(output, made)
+    if (output / made[0]).is_file() and not unless:
         raise InputError(
             output,
             "is complete already",

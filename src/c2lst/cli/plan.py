@@ -43,8 +43,10 @@ def plan(
     from c2lst.evaluation.encoders import get_encoder
     from c2lst.planning.plan import plan_spots
     from c2lst.planning.slide import open_slide
-    from c2lst.planning.writing import write_plan
+    from c2lst.planning.writing import PLAN_FILES, write_plan
+    from c2lst.storage import refuse_foreign
 
+    refuse_foreign(output, PLAN_FILES)
     spots = open_slide(slide, section=section, image=image, mpp=mpp, pitch=pitch)
     first = spots.first_round(given)
     chosen = plan_spots(

@@ -42,11 +42,14 @@ def train(
     from c2lst.data.synthetic import SyntheticPairs
     from c2lst.prediction.encoders import check_network, encoder_of
     from c2lst.prediction.predictor import ExpressionPredictor
+    from c2lst.prediction.saving import PREDICTOR_FILES
     from c2lst.settings import load_settings
+    from c2lst.storage import refuse_foreign
 
     options = {"seed": seed, "prediction": network_settings(network, encoder)}
     settings = load_settings(preset, config, options)
     check_network(settings.prediction)
+    refuse_foreign(output, PREDICTOR_FILES)
     base, slide, spots = (
         CentralModel.load(central),
         Section.load(section),
@@ -88,8 +91,9 @@ def predict(
     from c2lst.central import CentralModel
     from c2lst.data.section import Section
     from c2lst.prediction.predictor import ExpressionPredictor
-    from c2lst.storage import whole_file
+    from c2lst.storage import refuse_folder, whole_file
 
+    refuse_folder(output)
     base, slide = CentralModel.load(central), Section.load(section)
     model = ExpressionPredictor.load(predictor, central=base)
     if pitch is None:

@@ -49,6 +49,7 @@ def ingest(
     from c2lst.cli.tables import show_section
     from c2lst.data.readers import read
 
+    output = output.absolute()
     overlay = output.with_name(f"{output.name}.overlay.png")
     found = read(
         source,
@@ -79,7 +80,9 @@ def split(
     """Choose which spots count as sequenced."""
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
+    from c2lst.storage import refuse_folder
 
+    refuse_folder(output)
     drawn = SpotSplit.draw(
         Section.load(section),
         fraction=0.25 if fraction is None else fraction,

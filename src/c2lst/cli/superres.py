@@ -155,6 +155,7 @@ def train(
     seed: opt.Seed = None,
 ) -> None:
     """Train a model; the same command goes on after an interruption."""
+    from c2lst.diffusion.processes import Processes
     from c2lst.superres.maps import SuperresMaps
     from c2lst.superres.model import MODEL_JSON, SuperresModel
     from c2lst.superres.presets import load_settings
@@ -169,6 +170,8 @@ def train(
     model = SuperresModel.train(
         SuperresMaps.load(maps), settings, held_out=hold_out or (), directory=opt.scratch(output)
     )
+    if not Processes().is_main:
+        return
     model.save(output)
     opt.clear_scratch(output)
     tell(f"model of {len(model.genes)} genes, bins of {model.bin_um:g} µm → {output}")

@@ -261,7 +261,8 @@ def _flush(path: Path) -> None:
     """Bring a file, or the names in a folder, from the system's memory to the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows opens no folders, and journals their names itself.
-    handle = os.open(path, os.O_RDONLY)
+    # Windows flushes only what is open for writing, which a folder cannot be.
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:

@@ -41,6 +41,11 @@ class Draws:
         self._step = (seed, step)
         self._device = device
 
+    @property
+    def step(self) -> int:
+        """Number of the optimiser step."""
+        return self._step[1]
+
     def of_step(self) -> float:
         """Draw a uniform value in [0, 1) that all samples of the step share, on every process."""
         return float(np.random.default_rng(self._step).random())

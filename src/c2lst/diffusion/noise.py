@@ -128,7 +128,8 @@ class DenoisingLoss:
 
 def to_unit_range(images: Tensor) -> Tensor:
     """Map uint8 RGB images ``(B, H, W, 3)`` to floats in [-1, 1] of shape ``(B, 3, H, W)``."""
-    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+    # Contiguous: in the strides of the file, convolutions and norms convert back and forth.
+    return images.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -19,6 +19,10 @@ OUT_OF_MEMORY = (
     "can't allocate memory",  # Linux and macOS
     "not enough memory",  # Windows
     "CUBLAS_STATUS_ALLOC_FAILED",
+    # A convolution whose workspace does not fit says no more than that it found no way.
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_NOT_SUPPORTED",
+    "unable to find an engine",
 )
 
 

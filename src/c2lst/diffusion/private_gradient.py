@@ -194,7 +194,9 @@ class _PerSample(nn.Module):
 
 def _add_clipped(weights: Sequence[nn.Parameter], gradients: Sequence[Tensor], clip: float) -> None:
     """Add each sample's gradient, cut to norm ``clip``; one that is not finite counts nothing."""
-    squares = sum(g.flatten(1).double().square().sum(1) for g in gradients)
+    # Apple's GPUs know no float64.
+    exact = torch.float32 if gradients[0].device.type == "mps" else torch.float64
+    squares = sum(g.flatten(1).to(exact).square().sum(1) for g in gradients)
     norms = torch.as_tensor(squares).sqrt()
     factors = (clip / norms.clamp(min=1e-12)).clamp(max=1.0)
     factors = torch.where(norms.isfinite(), factors, 0.0)

@@ -110,7 +110,9 @@ class EarlyStopping:
                 mix_seed(self._settings.seed, HELD_OUT), 0, indices.tolist(), processes.device
             )
             with autocast(self._settings, processes.device):
-                total += float(self._loss(model, batch, draws).double().sum())
+                losses = self._loss(model, batch, draws)
+            # On the CPU: Apple's GPUs know no float64.
+            total += float(losses.cpu().double().sum())
         found = processes.total([total])[0] / len(self._source)
         history.checked.append(step)
         history.held_out.append(found)

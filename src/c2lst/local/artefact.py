@@ -14,7 +14,7 @@ from c2lst.diffusion.film import GeneModulatedUNet
 from c2lst.diffusion.weights import read_tensors
 from c2lst.errors import InputError
 from c2lst.local.card import adapter_card
-from c2lst.local.sources import Sources
+from c2lst.local.sources import SOURCES_JSON, Sources
 from c2lst.storage import hash_arrays, hash_strings, read_json, whole_directory, write_json
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ FORMAT = 2
 ADAPTER_JSON = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PREPROCESSING_JSON = "preprocessing.json"
+CARD = "README.md"
+ADAPTER_FILES = (ADAPTER_JSON, ADAPTER_WEIGHTS, PREPROCESSING_JSON, SOURCES_JSON, CARD)
 
 _REQUIRED = (
     *("base_hash", "network", "hash", "weights_hash", "genes_hash"),
@@ -58,12 +60,12 @@ def save_adapter(model: LocalModel, directory: str | Path, sources: Sources | No
     }
     if sources is not None and sources.central is not None:
         config |= base_name(sources.central)
-    with whole_directory(directory) as partial:
+    with whole_directory(directory, ADAPTER_FILES) as partial:
         save_file(state, partial / ADAPTER_WEIGHTS)
         model.preprocessing.save(partial / PREPROCESSING_JSON)
         write_json(partial / ADAPTER_JSON, config)
         card = adapter_card(config, len(model.preprocessing.panel))
-        (partial / "README.md").write_text(card, encoding="utf-8")
+        (partial / CARD).write_text(card, encoding="utf-8")
         if sources is not None:
             sources.save(partial, Path(directory))
 

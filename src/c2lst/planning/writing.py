@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 PLAN_CSV, PLAN_JSON, PLAN_PNG = "plan.csv", "plan.json", "plan.png"
 PLAN_GEOJSON = "plan.geojson"
+PLAN_FILES = (PLAN_JSON, PLAN_CSV, PLAN_PNG, PLAN_GEOJSON)
 _PICTURE_PX = 900
 
 
@@ -52,7 +53,7 @@ def write_plan(
         Where the plan is from, as plain values.
     """
     order = plan.design.order
-    with whole_directory(directory) as folder:
+    with whole_directory(directory, PLAN_FILES) as folder:
         with whole_file(folder / PLAN_CSV) as partial, partial.open("w", newline="") as file:
             table = csv.writer(file)
             table.writerow(["order", "spot", "x_px", "y_px", "x_um", "y_um", "unknown_after"])

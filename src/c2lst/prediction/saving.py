@@ -13,7 +13,7 @@ from c2lst.errors import InputError
 from c2lst.prediction.cotraining import CrossFittedNetwork
 from c2lst.prediction.crossfit import LeftOut
 from c2lst.prediction.home import Home
-from c2lst.prediction.intervals import Widths
+from c2lst.prediction.intervals import LEAST_SD, Widths
 from c2lst.prediction.kernels import Reduction
 from c2lst.prediction.place import AdditiveGaussianProcess
 from c2lst.prediction.predictor import ExpressionPredictor, PredictorSettings
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FORMAT = 2
 _META, _ARRAYS = "predictor.json", "predictor.safetensors"
 _PREPROCESSING, _PROCESS, _NETWORKS = "preprocessing.json", "gaussian_process", "networks"
+PREDICTOR_FILES = (_META, _ARRAYS, _PREPROCESSING, _PROCESS, _NETWORKS)
 _REDUCTION = ("mean", "scale", "axes")
 _LEFT_OUT = ("spots", "distance", "mean", "sd")
 
@@ -38,6 +39,7 @@ def save_predictor(predictor: ExpressionPredictor, directory: Path) -> None:
     arrays = {
         "widths.distances": widths.distances,
         "widths.factors": widths.factors,
+        "widths.least": widths.least,
         "home.centres_um": home.centres_um,
         "home.train": home.train,
     }
@@ -45,7 +47,7 @@ def save_predictor(predictor: ExpressionPredictor, directory: Path) -> None:
     arrays |= {f"features.{name}": x for name, x in home.features.items()}
     for name, reduction in predictor.reductions.items():
         arrays |= {f"reduction.{part}.{name}": getattr(reduction, part) for part in _REDUCTION}
-    with whole_directory(directory) as partial:
+    with whole_directory(directory, PREDICTOR_FILES) as partial:
         save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, partial / _ARRAYS)
         predictor.preprocessing.save(partial / _PREPROCESSING)
         predictor.process.save(partial / _PROCESS)
@@ -95,17 +97,20 @@ def load_predictor(
     networks, network = directory / _NETWORKS, None
     if networks.is_dir():
         network = CrossFittedNetwork.load(networks, encoder=encoder, central=central)
+    process = AdditiveGaussianProcess.load(directory / _PROCESS)
+    # Older files lack it; the process knows the spread but for the weights of the spots.
+    least = arrays.get("widths.least", process.spread * LEAST_SD)
     return ExpressionPredictor(
         settings=PredictorSettings(**meta["settings"]),
         preprocessing=Preprocessing.load(directory / _PREPROCESSING),
         network=network,
-        process=AdditiveGaussianProcess.load(directory / _PROCESS),
+        process=process,
         reductions={
             name: Reduction(*(arrays[f"reduction.{part}.{name}"] for part in _REDUCTION))
             for name in features
         },
         left_out=LeftOut(*(arrays[f"left_out.{part}"] for part in _LEFT_OUT)),
-        widths=Widths(arrays["widths.distances"], arrays["widths.factors"]),
+        widths=Widths(arrays["widths.distances"], arrays["widths.factors"], least),
         home=Home(
             str(meta["section"]),
             np.array(meta["barcodes"], dtype=str),

@@ -9,9 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from c2lst import storage
 from c2lst.archives import read_members
 from c2lst.errors import InputError
-from c2lst.storage import hash_file, read_json, whole_directory, whole_file, write_json
+from c2lst.storage import (
+    hash_file,
+    read_json,
+    refuse_folder,
+    whole_directory,
+    whole_file,
+    write_json,
+)
 
 FORMAT = 1
 BUNDLE_JSON = "bundle.json"
@@ -97,9 +105,15 @@ def check_bundle(folder: Path) -> dict[str, Any]:
 
 
 def refuse_foreign(bundle: Path) -> None:
-    """Keep a folder that is no bundle from being replaced."""
-    if bundle.is_dir() and any(bundle.iterdir()) and not (bundle / BUNDLE_JSON).is_file():
-        raise InputError(bundle, "holds files, and is no bundle", remedy="choose another --output")
+    """Keep what is no bundle, and what somebody laid into one, from being replaced."""
+    if bundle.suffix == ZIP:
+        refuse_folder(bundle)
+        return
+    of_another: list[str] = []
+    if (bundle / BUNDLE_JSON).is_file():
+        files = read_json(bundle / BUNDLE_JSON).get("files")
+        of_another = [Path(name).parts[0] for name in files or ()]
+    storage.refuse_foreign(bundle, (BUNDLE_JSON, *of_another))
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -91,8 +91,6 @@ class SuperresNetwork(nn.Module):
         Sizes and components.
     """
 
-    seen: Tensor
-
     def __init__(self, genes: int, settings: SuperresSettings) -> None:
         super().__init__()
         width, groups, parts = settings.width, settings.groups, settings.components
@@ -138,8 +136,6 @@ class SuperresNetwork(nn.Module):
             nn.SiLU(),
             zeroed(nn.Conv2d(width, 2 * genes, 3, padding=1)),
         )
-        # How many windows it was trained on: where the curriculum is.
-        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
 
     def forward(self, noisy: Tensor, timesteps: Tensor, condition: Condition) -> Denoised:
         """Denoise maps ``(B, G, H, W)`` at time steps ``(B,)``."""

@@ -77,20 +77,18 @@ class SuperresObjective:
         """Return the loss per window, shape ``(B,)``."""
         settings = self.settings
         clean, spots, image = self.views(batch, draws)
-        cells = cell_view(image, settings.crop_px, self._shown(model))
-        model.seen += len(clean)  # type: ignore[operator, assignment]
+        cells = cell_view(image, settings.crop_px, self._shown(draws.step))
         noise = draws.normal(tuple(clean.shape[1:]))
         timesteps = draws.integers(settings.process.steps)
         noisy = self.loss.add_noise(clean, noise, timesteps)
         said = model(noisy, timesteps, Condition(spots, image, cells))
         return self.loss(said, clean, noise, noisy, timesteps)
 
-    def _shown(self, model: nn.Module) -> float:
-        """Share of the crops that the curriculum shows now."""
+    def _shown(self, step: int) -> float:
+        """Share of the crops that the curriculum shows in a step."""
         if not self.settings.components.curriculum:
             return 1.0
-        training = self.settings.training
-        return curriculum(int(model.seen) / (training.steps * training.batch_size))  # type: ignore[arg-type]
+        return curriculum(step / self.settings.training.steps)
 
 
 def train_network(

@@ -38,7 +38,11 @@ class Field:
     ) -> None:
         self.settings = settings
         low = low.with_image_px(settings.image_px)
-        rows, columns = (max(side, settings.lr_size) for side in low.spots.shape[1:])
+        # Where a window has fewer bins than its spots (256 of 26 spots at 10×), those of the last
+        # spots lie in no window, unless there is one beyond them to predict by.
+        short = settings.lr_size * settings.scale - settings.hr_size if counts is None else 0
+        beyond = -(-short // settings.scale)
+        rows, columns = (max(side + beyond, settings.lr_size) for side in low.spots.shape[1:])
         self.grid = (rows, columns)
         self.shape = (rows * settings.scale, columns * settings.scale)
         k = settings.image_px

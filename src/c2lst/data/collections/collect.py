@@ -15,11 +15,11 @@ from c2lst.data.collections.grouping import VALIDATION, Grouping
 from c2lst.data.collections.prepare import Cut, Prepared, prepare
 from c2lst.data.collections.selection import Selection
 from c2lst.data.collections.sources import Source, SourcePatch, find_source
-from c2lst.data.collections.store import MANIFEST
+from c2lst.data.collections.store import COLLECTION_FILES
 from c2lst.data.collections.writing import CollectionWriter
 from c2lst.errors import InputError
 from c2lst.progress import logger, progress_bar
-from c2lst.storage import hash_file, readable_os_errors
+from c2lst.storage import hash_file, readable_os_errors, refuse_foreign
 
 _AT_ONCE = 256
 _MOST_THREADS = 8
@@ -99,11 +99,7 @@ def collect(
     """
     settings = CollectSettings() if settings is None else settings
     output = Path(output)
-    ours = (output / MANIFEST).is_file() or (output.is_dir() and not any(output.iterdir()))
-    if output.exists() and not ours:
-        raise InputError(
-            output, "holds something else than a collection", remedy="choose another folder"
-        )
+    refuse_foreign(output, COLLECTION_FILES)
     found = [
         find_source(
             str(where),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST = "collection.json"
+COLLECTION_FILES = (MANIFEST, "README.md", "data", "index")
 FORMAT = 1
 
 _KEYS = ("format", "patches", "splits", "content_hash", "mpp", "patch_um")

@@ -13,7 +13,7 @@ from c2lst import __version__
 from c2lst.data.collections.card import card
 from c2lst.data.collections.grouping import TRAIN, VALIDATION
 from c2lst.data.collections.shards import Row, Shard, ShardWriter, join_indices
-from c2lst.data.collections.store import FORMAT, MANIFEST
+from c2lst.data.collections.store import COLLECTION_FILES, FORMAT, MANIFEST
 from c2lst.errors import InputError
 from c2lst.storage import hash_strings, read_json, whole_directory, write_json
 
@@ -186,7 +186,7 @@ class CollectionWriter:
                 for split, shards in named.items()
             },
         }
-        with whole_directory(output) as partial:
+        with whole_directory(output, COLLECTION_FILES) as partial:
             write_json(partial / MANIFEST, manifest)
             (partial / "README.md").write_text(card(manifest), encoding="utf-8")
             for split, shards in splits.items():
