@@ -252,9 +252,9 @@ def _made(study: Path, record: dict[str, Any], central: Path | None) -> Iterator
     }
     yield from grid(["", ""], facts.items())
     yield (
-        "Splits of one section share spots, and these sections are of one patient: intervals are "
-        "too narrow for another slide. Many comparisons are made here: one in twenty intervals "
-        "misses 0 by chance."
+        "Splits of one section share spots, and sections of one patient or laboratory are alike: "
+        "intervals are too narrow for another slide. Many comparisons are made here: one in twenty "
+        "intervals misses 0 by chance."
     )
     yield ""
 

@@ -79,3 +79,8 @@ def test_missing_files_and_presets_are_named(tmp_path):
         load_settings("tiny", tmp_path / "absent.toml")
     with pytest.raises(InputError, match="tiny or small or base or paper"):
         load_settings("huge")
+
+
+def test_a_seed_below_zero_is_refused():
+    with pytest.raises(InputError, match="seed, found -1, expected 0 or more"):
+        load_settings("tiny", options={"seed": -1})

@@ -78,6 +78,8 @@ class RunSettings:
     baselines: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InputError("settings", "seed", found=self.seed, expected="0 or more")
         if not 0 < self.fraction < 1:
             raise InputError(
                 "settings", "fraction", found=self.fraction, expected="a share between 0 and 1"

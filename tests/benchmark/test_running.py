@@ -132,3 +132,25 @@ def test_the_command_refuses_what_it_cannot_run(tmp_path, arguments, words):
     result = CliRunner().invoke(app, ["benchmark", *arguments, "-o", str(tmp_path / "out")])
     assert isinstance(result.exception, InputError)
     assert words in str(result.exception)
+
+
+def test_the_process_is_not_asked_for_variances_that_nothing_reads(monkeypatch):
+    """They cost more than the means: a system of equations for every place."""
+    from types import SimpleNamespace
+
+    from c2lst.benchmark.methods import gaussian_process
+    from c2lst.prediction.place import AdditiveGaussianProcess
+
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(30, 4))
+    training = SimpleNamespace(
+        features=features,
+        expression=np.abs(features @ rng.normal(size=(4, 6))),
+        section=SimpleNamespace(library_size=np.full(30, 100.0)),
+        settings=SimpleNamespace(seed=0),
+    )
+    query = SimpleNamespace(features=rng.normal(size=(5, 4)))
+    expected = gaussian_process(training, query)
+    monkeypatch.setattr(AdditiveGaussianProcess, "predict", None)
+    np.testing.assert_array_equal(gaussian_process(training, query), expected)
+    assert expected.shape == (5, 6) and (expected >= 0).all()

@@ -32,6 +32,32 @@ def test_the_version_is_said():
     assert result.exit_code == 0 and result.output == f"c2lst {__version__}\n"
 
 
+NOT_THERE = ("nowhere", "--central", "nowhere", "--split", "nowhere.json")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("plan", "nowhere.tif", "--budget", 5),
+        ("train", *NOT_THERE),
+        ("adapt", *NOT_THERE),
+        ("pretrain", "nowhere"),
+        ("collect", "nowhere"),
+        ("ingest", "nowhere"),
+        ("split", "nowhere"),
+        ("predict", "nowhere", "--section", "nowhere", "--central", "nowhere"),
+    ],
+)
+def test_a_folder_of_the_users_is_refused_before_anything_else(command, tmp_path, capfd):
+    (tmp_path / "thesis.docx").write_text("years of work")
+    with pytest.raises(InputError) as told:
+        call(*command, "-o", tmp_path)
+    assert str(tmp_path) in str(told.value) or command[0] == "ingest"
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [
+        ("thesis.docx", "years of work")
+    ]
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; from c2lst.cli.app import app; "

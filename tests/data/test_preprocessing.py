@@ -5,13 +5,16 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from c2lst.data.genes import ExpressionScaler
 from c2lst.data.patches import Patches
+from c2lst.data.pooling import pool
 from c2lst.data.preprocessing import Preprocessing
 from c2lst.data.section import Section
 from c2lst.data.split import SpotSplit
-from c2lst.data.stain import StainReference
+from c2lst.data.stain import StainReference, even_rows, reference
 from c2lst.errors import InputError
 
 
@@ -55,6 +58,43 @@ def test_other_training_spots_give_another_fit(small_section):
     )
     assert a.hash != b.hash
     assert a.train_hash != b.train_hash
+
+
+@given(st.integers(0, 20_000))
+def test_a_stain_is_fitted_to_all_patches_or_to_an_even_choice(count):
+    rows = even_rows(count)
+    if count <= reference.MOST_PATCHES:
+        assert np.array_equal(rows, np.arange(count))
+    else:
+        assert len(rows) == reference.MOST_PATCHES
+        assert (rows[0], rows[-1]) == (0, count - 1)
+        steps = np.diff(rows)
+        assert steps.min() >= 1 and np.ptp(steps) <= 1
+
+
+def test_of_many_patches_only_some_are_read_for_a_stain(small_section, small_split, monkeypatch):
+    read = []
+
+    class Counted:
+        dtype = np.dtype(np.uint8)
+
+        def __init__(self, images):
+            self.images, self.shape = images, images.shape
+
+        def subset(self, rows):
+            return Counted(self.images[rows])
+
+        def __getitem__(self, rows):
+            read.append(len(rows))
+            return self.images[rows]
+
+    monkeypatch.setattr(reference, "MOST_PATCHES", 7)
+    patches = Patches(Counted(small_section.patches[:]), small_section.patches.patch_um)
+    section = dataclasses.replace(small_section, patches=patches)
+    fitted = Preprocessing.fit(section, small_split, n_genes=12)
+    fitted.for_section(section)
+    pool([section], name="pooled")
+    assert read == [7, 7, 7]
 
 
 def test_without_a_target_images_stay_as_they_are(small_section, fitted):

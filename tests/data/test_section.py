@@ -247,6 +247,50 @@ def test_a_slide_and_contours_that_the_user_put_there_are_kept(small_section, sa
     assert Section.load(saved, "S1").contours == saved / "tissue_seg/S1_contours.geojson"
 
 
+@pytest.fixture
+def embedded(small_section):
+    """The section with a slide that came inside another file, of other pixels than its own."""
+    pixels = 255 - small_section.open_image().thumbnail(10**6)
+    slide = write_slide("S1", pixels, mpp=small_section.mpp)
+    return dataclasses.replace(small_section, image_path=slide)
+
+
+def test_a_slide_of_an_older_image_is_not_left_behind(small_section, embedded, tmp_path):
+    embedded.save(tmp_path)
+    _renamed(embedded, "S2").save(tmp_path)
+    small_section.save(tmp_path)
+    assert _files(tmp_path / "wsis") == ["S2.tif"]
+    assert Section.load(tmp_path, "S1").image_path == small_section.image_path.absolute()
+    assert Section.load(tmp_path, "S2").image_path == tmp_path / "wsis/S2.tif"
+
+
+@pytest.mark.parametrize("name", ["wsis/S1.tif", "tissue_seg/S1_contours.geojson"])
+def test_what_a_user_put_there_for_another_image_is_refused_and_stays(embedded, saved, name):
+    (saved / name).parent.mkdir()
+    (saved / name).write_text("theirs")
+    with pytest.raises(InputError, match=rf"{name}: belongs to another image.*move it"):
+        embedded.save(saved)
+    assert (saved / name).read_text() == "theirs"
+
+
+def test_a_slide_that_a_user_put_there_is_used_and_saved_with_the_section(small_section, tmp_path):
+    gone = tmp_path / "gone.png"
+    shutil.copy(small_section.image_path, gone)
+    dataclasses.replace(small_section, image_path=gone).save(tmp_path / "out")
+    (tmp_path / "out/wsis").mkdir()
+    gone.rename(tmp_path / "out/wsis/S1.tif")
+    Section.load(tmp_path / "out").save(tmp_path / "out")
+    small_section.save(tmp_path / "out")
+    assert (tmp_path / "out/wsis/S1.tif").read_bytes() == small_section.image_path.read_bytes()
+
+
+def test_what_a_mac_leaves_beside_a_section_is_no_section(saved):
+    (saved / "st/._S1.h5ad").write_bytes(b"resource")
+    (saved / "._st").write_bytes(b"resource")
+    assert available_sections(saved) == ["S1"]
+    assert Section.load(saved).name == "S1"
+
+
 def test_the_picture_shows_the_spots(small_section, tmp_path):
     from PIL import Image
 

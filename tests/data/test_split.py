@@ -138,6 +138,12 @@ def test_a_validation_share_out_of_range_is_refused(small_section, val_fraction)
         SpotSplit.draw(small_section, 0.5, val_fraction=val_fraction)
 
 
+@pytest.mark.parametrize("scheme", ["random", "blocks", "all"])
+def test_a_seed_below_zero_is_refused(small_section, scheme):
+    with pytest.raises(InputError, match="seed, found -1, expected 0 or more"):
+        SpotSplit.draw(small_section, 0.5, scheme, seed=-1)
+
+
 def test_an_unknown_scheme_is_refused(small_section):
     with pytest.raises(InputError, match="scheme"):
         SpotSplit.draw(small_section, 0.5, "stripes")
@@ -173,6 +179,13 @@ def _broken(value, change):
         (lambda v: v.update(test=[]), "too few test"),
         (lambda v: v.update(scheme="x"), "scheme"),
         (lambda v: v.update(fraction=2), "fraction"),
+        (lambda v: v.update(fraction="0.25"), "'fraction' is no number, found '0.25'"),
+        (lambda v: v.update(fraction=None), "'fraction' is no number"),
+        (lambda v: v.update(fraction=True), "'fraction' is no number"),
+        (lambda v: v.update(seed=1.5), "'seed' is no whole number"),
+        (lambda v: v.update(scheme=["random"]), "'scheme' is no text"),
+        (lambda v: v.update(section=3), "'section' is no text"),
+        (lambda v: v.update(section_hash={}), "'section_hash' is no text"),
     ],
 )
 def test_a_damaged_split_file_is_refused_by_name(small_split, tmp_path, change, words):

@@ -103,6 +103,27 @@ def test_a_training_reads_each_batch_once_and_none_after_its_end(micro_batch):
     assert all(len(batch) <= (micro_batch or 8) for batch in batches)
 
 
+class Placed(Numbers):
+    """Remembers which places of which batch its samples were asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = []
+
+    def within(self, positions, size):
+        self.places.append((positions.tolist(), size))
+        return self
+
+
+@pytest.mark.parametrize("micro_batch", [None, 3, 1])
+def test_a_source_is_told_which_part_of_the_batch_is_wanted(micro_batch):
+    settings = TrainSettings(steps=2, batch_size=8, learning_rate=0.1, micro_batch=micro_batch)
+    source = Placed()
+    learnt(settings, source)
+    assert list(chain(*(positions for positions, _ in source.places))) == [*range(8)] * 2
+    assert {size for _, size in source.places} == {8}
+
+
 class BatchesOf(BatchGradient):
     """The order in which a training is to read its samples."""
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c2lst.planning.design import Posterior, choose_regions, choose_spots, unknown_after
+from c2lst.planning.design import Posterior, choose_regions, choose_spots, unknown_in_turn
 
 
 def covariance(n, seed, reach=0.4):
@@ -22,9 +22,9 @@ def unknown(k, noise, rows):
 def test_what_stays_unknown_is_that_of_the_formula(n, k, noise, seed):
     matrix, _ = covariance(n, seed)
     rows = np.random.default_rng(seed).permutation(n)[:k]
-    assert unknown_after(matrix, noise, rows.tolist()) == pytest.approx(
-        unknown(matrix, noise, rows), abs=1e-5
-    )
+    found = unknown_in_turn(matrix[np.ix_(rows, rows)], matrix[rows], 1.0, noise)
+    expected = [unknown(matrix, noise, rows[: number + 1]) for number in range(k)]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 @settings(max_examples=20, deadline=None)
@@ -56,7 +56,7 @@ def test_planned_spots_leave_less_unknown_than_random_ones():
     matrix, _ = covariance(200, 2, reach=0.2)
     design = choose_spots(matrix, 0.5, 20)
     rng = np.random.default_rng(0)
-    random = [unknown_after(matrix, 0.5, rng.permutation(200)[:20].tolist()) for _ in range(20)]
+    random = [unknown(matrix, 0.5, rng.permutation(200)[:20]) for _ in range(20)]
     assert design.unknown[-1] < min(random)
 
 

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from c2lst.errors import InputError
 from c2lst.planning import plan, plan_spots
@@ -62,3 +64,50 @@ def test_budgets_that_leave_nothing_to_choose_are_refused(slide, budget):
 def test_a_region_must_fit_the_budget(slide):
     with pytest.raises(InputError, match="no region fits"):
         plan_spots(*slide, 5, shape="roi", region_um=800.0)
+
+
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.integers(30, 200), st.integers(12, 29), st.integers(0, 9))
+def test_regions_of_many_spots_cost_all_their_spots(slide, monkeypatch, weighed, budget, seed):
+    """However few of the spots are weighed; 225 is all of them."""
+    monkeypatch.setattr(plan, "MOST_SPOTS", weighed)
+    centres, features = slide
+    found = plan_spots(centres, features, budget, shape="roi", region_um=250.0, seed=seed)
+    inside = [
+        np.flatnonzero(((centres >= box[:2]) & (centres <= box[2:])).all(axis=1))
+        for box in found.regions
+    ]
+    assert sorted(np.concatenate(inside)) == sorted(set(found.design.order.tolist()))
+    assert len(found.design.order) == len(found.design.unknown) <= budget
+    assert np.all(np.diff([found.design.before, *found.design.unknown]) < 0)
+
+
+def test_regions_tell_about_as_much_however_few_spots_are_weighed(slide, monkeypatch):
+    # All the spots of a region are sequenced, those that were not weighed too. The sample that the
+    # regions are chosen by flatters them somewhat; with a third of the spots it would be by half.
+    centres, features = slide
+    of_all = plan_spots(centres, features, 40, shape="roi", region_um=350.0)
+    monkeypatch.setattr(plan, "MOST_SPOTS", 75)
+    of_some = plan_spots(centres, features, 40, shape="roi", region_um=350.0)
+    told = [1 - found.unknown / found.design.before for found in (of_some, of_all)]
+    assert told[0] == pytest.approx(told[1], rel=0.25)
+    assert of_some.random.mean() == pytest.approx(of_all.random.mean(), rel=0.05)
+
+
+@pytest.mark.parametrize("side", [98.0, 1.0, 1e-9, 0.0, -5.0, float("nan"), float("inf")])
+def test_regions_narrower_than_the_spots_are_apart_are_refused(slide, side):
+    with pytest.raises(InputError, match=r"narrower than the spots.*at least 100 µm.*--roi-um"):
+        plan_spots(*slide, 20, shape="roi", region_um=side)
+
+
+def test_a_region_may_be_as_wide_as_the_pitch(slide):
+    centres, features = slide
+    few = (centres < 450).all(axis=1)
+    assert len(plan_spots(centres[few], features[few], 6, shape="roi", region_um=100.0).regions)
+
+
+def test_a_seed_below_zero_is_refused(slide):
+    with pytest.raises(InputError, match="plan: seed, found -1"):
+        plan_spots(*slide, 5, seed=-1)

@@ -135,6 +135,8 @@ def test_the_chosen_predictor_follows(section, split, synthetic):
     assert bare.views == ("colour",)
     assert bare.network is found.candidates[COTRAINED].network
     assert found.chosen is found.candidates[found.advice.chosen]
+    assert found.candidates[COTRAINED].summary["steps_per_network"] == FAST.steps
+    assert bare.summary["steps_per_network"] == bare.summary["synthetic_pairs"] == 0
     prediction = bare.predict(section)
     assert prediction.cotrained
     assert np.isfinite(prediction.upper).all()

@@ -76,6 +76,18 @@ def test_far_spots_are_calibrated_by_far_spots():
     np.testing.assert_array_equal(ends[1], ends[2])
 
 
+@given(strong=st.floats(3, 100), seed=st.integers(0, 20))
+def test_a_signal_that_is_predicted_well_is_covered_as_stated(strong, seed):
+    """Predicted standard deviations are small beside the spread of the genes."""
+    rng = np.random.default_rng(seed)
+    n, genes = 200, 20
+    signal = strong * rng.normal(size=(n + 500, genes))
+    y, sd = signal + rng.normal(size=signal.shape), np.ones(signal.shape)
+    widths = calibrated(y[:n], signal[:n], sd[:n])
+    half = widths.half(np.ones(500), sd[n:])
+    assert 0.88 < (np.abs(y - signal)[n:] <= half).mean() < 0.93
+
+
 def test_every_spot_has_a_say_where_there_are_few():
     weights = near(np.array([1.0, 1.0, 1.0, 9.0, 9.0]), 9.0, 0.5, np.arange(5))
     assert weights.sum() == pytest.approx(1)

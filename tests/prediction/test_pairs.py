@@ -40,6 +40,25 @@ def test_every_batch_has_the_stated_mix_with_matching_targets(real, synthetic, s
     torch.testing.assert_close(batch["weights"], torch.where(is_synthetic, 0.25, 1.0))
 
 
+@settings(deadline=None)
+@given(st.integers(0, 9), st.integers(0, 30), st.floats(0, 1), st.integers(1, 16), st.data())
+def test_a_batch_is_the_same_however_it_is_split(real, synthetic, share, size, data):
+    """Into micro-batches, and over processes, whose positions are strided."""
+    if not real and not synthetic:
+        return
+    pairs = source(real, synthetic, share)
+    indices = np.random.default_rng(size).integers(0, len(pairs), size)
+    whole = pairs.fetch(indices)
+    processes = data.draw(st.integers(1, 3))
+    for process in range(processes):
+        own = np.arange(process, size, processes)
+        for positions in np.array_split(own, data.draw(st.integers(1, size))):
+            if len(positions):
+                part = pairs.within(positions, size).fetch(indices[positions])
+                for name, values in part.items():
+                    assert torch.equal(values, whole[name][positions])
+
+
 def test_one_pass_meets_every_pair():
     pairs = source(4, 11, 0.5)
     ones = [pairs.fetch(np.array([i, i]))["inputs"][:, 0, 0, 0].tolist() for i in range(len(pairs))]

@@ -122,6 +122,33 @@ def test_round_trip(tmp_path, predictor, prediction, section):
     assert loaded.settings == FAST
 
 
+def test_intervals_of_a_predictor_of_before_have_their_floor(tmp_path, predictor, section):
+    """Files of before lack it: what they were calibrated with is known from the process."""
+    from safetensors.numpy import load_file, save_file
+
+    predictor.save(tmp_path / "predictor")
+    path = tmp_path / "predictor" / "predictor.safetensors"
+    arrays = load_file(path)
+    del arrays["widths.least"]
+    save_file(arrays, path)
+    loaded = ExpressionPredictor.load(tmp_path / "predictor")
+    np.testing.assert_allclose(loaded.widths.least, predictor.widths.least, rtol=0.2)
+
+
+def test_every_interval_is_made_with_the_floor_it_was_calibrated_with(predictor, section):
+    wide = replace(predictor, widths=replace(predictor.widths, least=np.full(12, 50.0)))
+    part = section.subset(section.barcodes[:4])
+    patches = part.patches[np.arange(4)]
+    found = (
+        wide.predict(part),
+        wide.predict_between(
+            part.barcodes, part.centres_um + 30, patches, features={"colour": colours(part)}
+        ),
+    )
+    for prediction in found:
+        assert (prediction.upper - prediction.mean > 20).all()
+
+
 def test_some_spots_are_predicted_as_among_all(predictor, prediction, section):
     chosen = section.barcodes[[40, 3, 17]]
     some = predictor.predict(section.subset(chosen))

@@ -55,6 +55,22 @@ def test_batches_are_mixed_by_the_ratio_where_that_is_asked_for():
     assert share == [0.4, 0.75]
 
 
+@pytest.mark.parametrize("union", [False, True])
+@pytest.mark.parametrize("curriculum", ["linear", "cosine"])
+def test_no_setting_makes_an_arm_another_than_its_name_says(union, curriculum):
+    grid = StudySettings(ratios=(1, 3), union=union, networks=("n",), controls=tuple(CONTROLS))
+    settings = PredictorSettings(synthetic_ratio=1, curriculum=curriculum, final_share=0.1)
+    for arm in grid.arms():
+        found = settings_for(arm, grid, settings)
+        assert found.synthetic_ratio is None
+        if arm.name == "synthetic-only":
+            assert found.shares == (1, 1)
+        elif arm.name.startswith("ratio-") and union:
+            assert found.shares == (arm.ratio / (1 + arm.ratio),) * 2
+        elif arm.name.startswith("ratio-"):
+            assert found.shares == (0.5, 0.1)  # where batches are mixed as asked
+
+
 def test_without_a_network_nothing_that_shapes_networks_matters():
     arm, grid = Arm(NO_NETWORK, 0), StudySettings()
     one = settings_for(arm, grid, PredictorSettings(seed=3, components=8))

@@ -11,6 +11,7 @@ from c2lst.study.contenders import Contender, largest_arm
 from c2lst.study.grid import BASELINE, NO_NETWORK
 from c2lst.study.regimes import regimes, standings
 from c2lst.study.results import means
+from c2lst.study.tables import score_lines
 from toy_study import blocks_of, metrics
 
 
@@ -113,13 +114,31 @@ def test_controls_do_not_compete():
     assert all(regime.best.arm != "shuffled" for regime in regimes(blocks_of(whole)))
 
 
-def test_a_seed_that_one_contender_failed_on_is_left_out_for_all():
+def test_a_single_seed_decides_nothing():
+    for regime in regimes(blocks_of(table(effect=0.05, seeds=1))):
+        assert regime.best is None and regime.tied == ()
+
+
+def test_the_least_mean_is_marked_among_methods_that_have_every_seed():
+    whole = table(effect=0.05, seeds=3)
+    lucky = (whole["arm"] == "ratio-0") & (whole["method"] == DEFAULT_METHOD)
+    whole.loc[lucky & (whole["seed"] == 0), "mae"] = 0.01
+    whole = whole[~(lucky & (whole["seed"] > 0))]
+    for place in score_lines(means(whole)):
+        marked = {method["title"] for method in place["methods"] if method["least"]}
+        assert marked == {Contender("ratio-5", "n", DEFAULT_METHOD).title}
+
+
+def test_who_failed_on_a_seed_does_not_compete():
     whole = table(effect=0.05)
     here = (whole["section"] == "A") & (whole["fraction"] == 0.1)
     lucky = here & (whole["arm"] == "ratio-0") & (whole["method"] == DEFAULT_METHOD)
     whole.loc[here & (whole["seed"] == 0), "mae"] = 0.0
+    whole.loc[lucky, "mae"] = 0.01
     whole = whole[~(lucky & (whole["seed"] == 0))]
-    assert regimes(blocks_of(whole))[0].best == ("ratio-5", "n", DEFAULT_METHOD)
+    found = regimes(blocks_of(whole))[0]
+    assert found.best == ("ratio-5", "n", DEFAULT_METHOD)
+    assert ("ratio-0", "n", DEFAULT_METHOD) not in found.tied
 
 
 def test_standings_are_best_tied_or_behind_against_all_baselines():

@@ -41,6 +41,7 @@ def test_the_page_says_what_the_numbers_say(page):
     assert "what pairs gain beyond pairs whose images say nothing of them" in text
     assert "real + 5× synthetic, against synthetic, genes shuffled: error lower in 4" in text
     assert "In no place does a baseline err less" in text
+    assert "of one patient:" not in text  # who they are of is not known to a study
     for word in text.split("](")[1:]:
         name = word.split(")")[0]
         assert name == "metrics.md" or (docs / name).is_file()

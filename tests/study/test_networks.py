@@ -68,9 +68,11 @@ def test_every_arm_has_its_rows_beside_those_of_before(grown, finished):
     rows = set(zip(table["arm"], table["network"], table["method"], strict=True))
     whole, alone = "c2lst (image + place)", "network"
     new = {(arm, "frozen", m) for arm in ("ratio-0", "ratio-2") for m in (whole, alone)}
-    new |= {("advised", "frozen", whole), ("advised", "frozen", alone)}
+    new |= {("advised", "frozen", whole)}  # a network alone is no advice
     new |= {("baseline", "", "resnet-50"), ("baseline", "", "densenet-121")}
     assert rows - set(zip(before["arm"], before["network"], before["method"], strict=True)) == new
+    advised = table.set_index("arm").loc["advised"]
+    assert (advised["networks"] > 0) == (advised["steps"] > 0)
     # An encoder is none of the business of networks that read pixels: their cells stay.
     same = table[(table["network"] == "resnet-tiny")].reset_index(drop=True)
     old = before[before["network"] == "resnet-tiny"].reset_index(drop=True)

@@ -9,12 +9,13 @@ from typer.testing import CliRunner
 
 from c2lst.cli.app import app
 from c2lst.errors import InputError
+from c2lst.evaluation.expression import DEFAULT_METHOD
 from c2lst.prediction.baselines import REGISTRY
 from c2lst.study import is_study, write_study_page
 from c2lst.study.figures import style
 from c2lst.study.grid import NO_NETWORK
 from c2lst.study.regimes import standings
-from c2lst.study.results import BLOCK_TABLE, read_table
+from c2lst.study.results import BLOCK_TABLE, read_means, read_table
 from c2lst.study.tables import standing_table
 from toy_study import write_fake_study
 
@@ -89,6 +90,18 @@ def test_one_seed_leaves_the_standing_undecided(tmp_path):
     folder = write_fake_study(tmp_path, sections=("A",), seeds=1)
     text = write_study_page(folder).read_text(encoding="utf-8")
     assert "c2lst, no network: undecided in 2 of 2 places, against every baseline" in text
+    assert text.count("<td>undecided</td><td>–</td>") == 2 * 4  # places, genes in all and by third
+
+
+def test_a_network_alone_is_no_advice(tmp_path):
+    """Cells of before hold it: of a network that the advice may have left out."""
+    folder = write_fake_study(tmp_path, sections=("A",), advised=True)
+    text = write_study_page(folder).read_text(encoding="utf-8")
+    assert "c2lst + resnet-tiny: as advised" in text
+    assert "resnet-tiny alone: as advised" not in text
+    for read in (read_table, read_means):
+        rows = read(folder)
+        assert set(rows.loc[rows["arm"] == "advised", "method"]) == {DEFAULT_METHOD}
 
 
 def test_cells_that_are_not_done_are_counted(study, tmp_path):

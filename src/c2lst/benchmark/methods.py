@@ -155,7 +155,7 @@ def gaussian_process(training: Training, query: Query) -> np.ndarray:
         library_size=training.section.library_size[rows],
         seed=training.settings.seed,
     )
-    return np.maximum(process.predict({"image": reduce(query.features)})[0], 0.0)
+    return np.maximum(process.mean_at({"image": reduce(query.features)}), 0.0)
 
 
 def network(training: Training, query: Query) -> np.ndarray:

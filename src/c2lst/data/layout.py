@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from c2lst.data.readers.constants import HestDirectory, HestMetadataKey
 from c2lst.errors import InputError
-from c2lst.storage import read_json, whole_directory
+from c2lst.storage import hash_file, is_litter, read_json, refuse_unreplaceable, whole_directory
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -77,29 +77,40 @@ def read_h5ad(path: Path) -> AnnData:
 
 def section_names(directory: Path) -> list[str]:
     """Names of the real sections of a folder in the HEST layout, sorted."""
-    found = {path.stem for path in (directory / HestDirectory.ST).glob("*.h5ad")}
+    files = (directory / HestDirectory.ST).glob("*.h5ad")
+    found = {path.stem for path in files if not is_litter(path)}
     return sorted(name for name in found if not name.endswith("_synthetic"))
 
 
 @contextlib.contextmanager
-def owned_directory(directory: str | Path, name: str) -> Iterator[Path]:
+def owned_directory(
+    directory: str | Path, name: str, image: Path | None = None, contours: Path | None = None
+) -> Iterator[Path]:
     """Yield a new folder that takes the name ``directory`` once ``name`` is written into it.
 
-    Other sections that c2lst wrote there are kept.
+    Other sections that c2lst wrote there are kept, and so are a slide and contours of ``name``
+    that belong to its image.
+
+    Parameters
+    ----------
+    directory, name
+        Folder, and what is written into it.
+    image, contours
+        Those of the section that is written, where it is one.
 
     Raises
     ------
     InputError
-        If the folder exists and holds files that c2lst did not write.
+        If the folder exists and holds files that c2lst did not write, or the slide or contours
+        that a user put there belong to another image.
     """
     directory = Path(directory)
-    if directory.exists() and not directory.is_dir():
-        raise InputError(
-            directory, "is a file", expected="a folder to write to", remedy="choose another output"
-        )
+    refuse_unreplaceable(directory)
     keep = _written_here(directory) if directory.exists() else []
     own = HestPlace(Path(), name)
     replaced = {own.counts, own.patches, own.metadata, own.plot}
+    if keep and image is not None and _has_another_slide(directory, own, image, contours):
+        replaced.add(own.slide)
     with whole_directory(directory) as partial:
         for file in keep:
             if file not in replaced:
@@ -107,6 +118,42 @@ def owned_directory(directory: str | Path, name: str) -> Iterator[Path]:
         for folder in (HestDirectory.ST, HestDirectory.PATCHES, HestDirectory.METADATA):
             (partial / folder).mkdir(exist_ok=True)
         yield partial
+
+
+def _has_another_slide(directory: Path, own: HestPlace, image: Path, contours: Path | None) -> bool:
+    """Whether c2lst itself put a slide there that is not ``image``; refuses one of a user.
+
+    Left where it is, the slide would be taken for the section's once ``image`` is gone.
+    """
+    left = [own.slide] if contours is not None else [own.slide, own.contours]
+    left = [file for file in left if (directory / file).is_file()]
+    here = directory / own.slide
+    if not left or image.absolute() == here.absolute():
+        return False
+    noted = read_json(directory / own.metadata, required=[HestMetadataKey.OURS])
+    ours = noted[HestMetadataKey.OURS]
+    ours = ours if isinstance(ours, dict) else {}
+    if _is_of(image, ours, here):
+        return False
+    if Path(str(ours.get("image_path"))) == own.slide:
+        left = [file for file in left if file != own.slide]
+    if left:
+        raise InputError(
+            directory / left[0],
+            "belongs to another image than that of the section to save",
+            found=ours.get("image_path"),
+            expected=image,
+            remedy="move it elsewhere, or choose another output folder",
+        )
+    return True
+
+
+def _is_of(image: Path, ours: dict[str, Any], slide: Path) -> bool:
+    """Whether ``image`` is what was noted, or what lies there as ``slide``."""
+    if not image.is_file():
+        return bool(ours.get("image_path") == str(image.absolute()))
+    found = hash_file(image)
+    return found == ours.get("image_sha256") or (slide.is_file() and found == hash_file(slide))
 
 
 def link(source: Path, target: Path) -> None:
@@ -121,7 +168,11 @@ def link(source: Path, target: Path) -> None:
 
 def _written_here(directory: Path) -> list[Path]:
     """Files of ``directory``, relative to it; refuses a folder with files of someone else."""
-    files = sorted(p.relative_to(directory) for p in directory.rglob("*") if not p.is_dir())
+    files = sorted(
+        p.relative_to(directory)
+        for p in directory.rglob("*")
+        if not p.is_dir() and not is_litter(p)
+    )
     ours: set[Path] = set()
     for file in files:
         if file.parent == Path(HestDirectory.METADATA) and file.suffix == ".json":

@@ -13,7 +13,7 @@ import numpy as np
 from c2lst.data.patches import Patches
 from c2lst.data.readers.constants import ObsColumn, SpatialKey
 from c2lst.data.section import Section
-from c2lst.data.stain import StainNormaliser, StainReference
+from c2lst.data.stain import StainNormaliser, StainReference, even_rows
 from c2lst.errors import InputError
 from c2lst.progress import logger
 
@@ -222,7 +222,7 @@ def _check(sections: Sequence[Section]) -> None:
 
 
 def _stain_of(section: Section, fallback: StainReference | None) -> StainReference:
-    return StainReference.fit(section.patches[np.arange(len(section))], fallback=fallback)
+    return StainReference.fit(section.patches[even_rows(len(section))], fallback=fallback)
 
 
 def _table(sections: Sequence[Section]) -> AnnData:

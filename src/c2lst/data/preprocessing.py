@@ -12,7 +12,7 @@ import numpy as np
 
 from c2lst.data.genes import ExpressionScaler, GenePanel
 from c2lst.data.section import Section
-from c2lst.data.stain import StainNormaliser, StainReference
+from c2lst.data.stain import StainNormaliser, StainReference, even_rows
 from c2lst.errors import InputError
 from c2lst.storage import hash_strings, read_json, write_json
 
@@ -97,7 +97,7 @@ class Preprocessing:
             if genes is None
             else GenePanel.from_list(genes, section)
         )
-        source = StainReference.fit(train.patches[np.arange(len(train))], fallback=stain)
+        source = StainReference.fit(train.patches[even_rows(len(train))], fallback=stain)
         return cls(
             panel=panel,
             scaler=ExpressionScaler.fit(train, panel),
@@ -207,7 +207,7 @@ class Preprocessing:
             If the section has other patches or lacks a gene.
         """
         self.check(section)
-        patches = section.patches[np.arange(len(section))]
+        patches = section.patches[even_rows(len(section))]
         return replace(self, source_stain=StainReference.fit(patches, fallback=self.stain))
 
     def lognorm(self, section: Section) -> np.ndarray:

@@ -202,15 +202,17 @@ class Section:
         ``st/{name}.h5ad``, ``patches/{name}.h5``, ``metadata/{name}.json`` and a picture of the
         spots on the slide, ``spatial_plots/{name}_spatial_plots.png``. The image stays where it
         is; its path and SHA-256 are noted. One that came inside another file becomes
-        ``wsis/{name}.tif``. Other sections of ``directory`` are kept.
+        ``wsis/{name}.tif``. Other sections of ``directory`` are kept, and so are a slide and
+        contours that a user put there for this one.
 
         Raises
         ------
         InputError
-            If ``directory`` holds files that c2lst did not write.
+            If ``directory`` holds files that c2lst did not write, or a slide or contours of another
+            image than the section's.
         """
         width_px = self.patches.patch_um / self.mpp
-        with owned_directory(directory, self.name) as partial:
+        with owned_directory(directory, self.name, self.image_path, self.contours) as partial:
             place = HestPlace(partial, self.name)
             image_path = self._carry_slide(place, Path(directory))
             if self.contours is not None:

@@ -29,6 +29,13 @@ HELD_OUT_SCHEMES: tuple[Scheme, ...] = tuple(scheme for scheme in SCHEMES if sch
 FORMAT = 1
 _PARTS = get_args(Part)
 _FIELDS = ("section", "section_hash", "scheme", "fraction", "seed", *_PARTS)
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "section": ((str,), "text"),
+    "section_hash": ((str,), "text"),
+    "scheme": ((str,), "text"),
+    "fraction": ((int, float), "number"),
+    "seed": ((int,), "whole number"),
+}
 _LEAST = 2
 
 
@@ -116,20 +123,23 @@ class SpotSplit:
         scheme
             How they lie: see the class.
         seed
-            Seed; the same seed gives the same spots.
+            Seed, 0 or more; the same seed gives the same spots.
         val_fraction
             Share of the training spots that is kept for model choice, in [0, 1).
 
         Raises
         ------
         InputError
-            If a share is out of range, or fewer than two training or test spots are left.
+            If a share or the seed is out of range, or fewer than two training or test spots are
+            left.
         """
         where = f"split of section {section.name!r}"
         fraction = 1.0 if scheme == ALL else fraction
         if scheme != ALL:
             _check_share(where, "fraction", fraction, zero=False)
         _check_share(where, "val_fraction", val_fraction, zero=True)
+        if seed < 0:
+            raise InputError(where, "seed", found=seed, expected="0 or more")
         rng = np.random.default_rng(seed)
         if scheme == "blocks":
             sampled = _sample_blocks(section.centres_um, fraction, rng)
@@ -171,6 +181,14 @@ class SpotSplit:
         value = read_json(path, required=("format", *_FIELDS))
         if value["format"] != FORMAT:
             raise InputError(path, "unknown format", found=value["format"], expected=FORMAT)
+        for field, (kinds, what) in _KINDS.items():
+            if not isinstance(value[field], kinds) or isinstance(value[field], bool):
+                raise InputError(
+                    path,
+                    f"{field!r} is no {what}",
+                    found=repr(value[field])[:60],
+                    remedy="draw the split again, or correct the file",
+                )
         for part in _PARTS:
             names = value[part]
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

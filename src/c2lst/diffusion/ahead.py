@@ -8,11 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from torch import Tensor
 
-Fetch = Callable[[int, np.ndarray], dict[str, Tensor]]
-"""Maps a step and indices to samples, the first axis of each tensor being the sample."""
+Fetch = Callable[..., dict[str, Tensor]]
+"""Maps a request to samples, the first axis of each tensor being the sample."""
 
-Request = tuple[int, np.ndarray]
-"""A step, and the indices of samples that it wants."""
+Request = tuple[int, *tuple[np.ndarray, ...]]
+"""A step, the indices of samples that it wants, and what else says which they are."""
 
 
 class ReadAhead:
@@ -54,4 +54,5 @@ class ReadAhead:
 
 
 def _same(one: Request, other: Request) -> bool:
-    return one[0] == other[0] and np.array_equal(one[1], other[1])
+    arrays = zip(one[1:], other[1:], strict=True)
+    return one[0] == other[0] and all(np.array_equal(a, b) for a, b in arrays)

@@ -29,7 +29,9 @@ from c2lst.progress import logger
 class Source(Protocol):
     """Samples that can be fetched by index, in any order.
 
-    A source that changes from step to step says by ``at(step)`` what it is in one of them.
+    A source that changes from step to step says by ``at(step)`` what it is in one of them. One
+    whose samples differ by their place in the batch says by ``within(positions, size)`` what it is
+    at some positions, ascending, of an effective batch of ``size``.
     """
 
     def __len__(self) -> int:
@@ -77,7 +79,7 @@ class BatchGradient:
             self._model = cast(nn.Module, torch.compile(model))
         self._weights, self._buffers = weights, list(model.buffers())
         self._loss, self._settings = loss, settings
-        self._ahead = ReadAhead(_fetching(source))
+        self._ahead = ReadAhead(_fetching(source, settings.batch_size))
         self._processes = processes
         self._order = DataOrder(len(source), settings.seed)
         self._share = processes.share(settings.batch_size)
@@ -178,8 +180,9 @@ class BatchGradient:
         return float(total)
 
     def _request(self, step: int, positions: np.ndarray) -> Request:
-        """Return the step and the samples at some positions of its batch."""
-        return step, self._order.indices(step * self._settings.batch_size + positions)
+        """Return the step, the samples at some positions of its batch, and these."""
+        indices = self._order.indices(step * self._settings.batch_size + positions)
+        return step, indices, positions
 
     def _agree(self, total: float | None) -> float | None:
         """Return the mean loss over all processes; ``None`` if memory was short on any."""
@@ -225,7 +228,14 @@ class BatchGradient:
             )
 
 
-def _fetching(source: Source) -> Fetch:
-    """Return what fetches samples of a source as it is in a step."""
+def _fetching(source: Source, size: int) -> Fetch:
+    """Return what fetches samples of a source as it is in a step, at some of its positions."""
     at = getattr(source, "at", lambda step: source)
-    return lambda step, indices: at(step).fetch(indices)
+
+    def fetch(step: int, indices: np.ndarray, positions: np.ndarray) -> dict[str, Tensor]:
+        now = at(step)
+        if hasattr(now, "within"):
+            now = now.within(positions, size)
+        return cast(Source, now).fetch(indices)
+
+    return fetch

@@ -95,6 +95,8 @@ class Posterior:
         """By how much V falls with several more spots at once."""
         from scipy.linalg import solve_triangular
 
+        if not len(rows):
+            return 0.0
         columns = self.columns(rows).astype(np.float64)
         inner = columns[rows] + self.noise * np.eye(len(rows))
         solved = solve_triangular(np.linalg.cholesky(inner), columns.T, lower=True)
@@ -139,6 +141,7 @@ def choose_regions(
     budget: int,
     regions: Sequence[np.ndarray],
     given: Sequence[int] = (),
+    weighed: np.ndarray | None = None,
 ) -> tuple[list[int], Design]:
     """Choose whole regions, each the one that lowers what is unknown most.
 
@@ -149,18 +152,23 @@ def choose_regions(
     budget
         Most spots in all regions together.
     regions
-        Rows of the spots of each region. Those that share a spot with a chosen one, or with
-        ``given``, are out.
+        Spots of each region. Those that share a spot with a chosen one, or with ``given``, are
+        out.
+    weighed
+        Row of each spot of the slide in ``covariance``, -1 where it has none, int (n,); by default
+        all have one. A region costs all its spots, and is judged by those that have a row.
 
     Returns
     -------
     chosen, design
-        Numbers of the regions in order, and their spots.
+        Numbers of the regions in order, and all their spots; what stays unknown is then as far as
+        those that have a row tell.
     """
+    weighed = np.arange(len(covariance)) if weighed is None else weighed
     # Under a budget neither rule is safe alone: the most for each spot may leave spots unspent,
     # the most in all may spend them where little is left to learn. The better of both is.
     runs = [
-        _regions_by(covariance, noise, budget, regions, given, per_spot=per_spot)
+        _regions_by(covariance, noise, budget, regions, given, weighed, per_spot=per_spot)
         for per_spot in (True, False)
     ]
     return min(runs, key=lambda run: run[1].unknown[-1] if run[0] else run[1].before)
@@ -172,10 +180,12 @@ def _regions_by(
     budget: int,
     regions: Sequence[np.ndarray],
     given: Sequence[int],
+    weighed: np.ndarray,
     *,
     per_spot: bool,
 ) -> tuple[list[int], Design]:
-    posterior = _after(covariance, noise, given)
+    posterior = _after(covariance, noise, weighed[list(given)])
+    rows_of = [weighed[region][weighed[region] >= 0] for region in regions]
     before, taken = posterior.unknown, set(given)
     chosen: list[int] = []
     order: list[int] = []
@@ -183,15 +193,16 @@ def _regions_by(
     with progress_bar("plan", budget) as bar:
         while fitting := [
             number
-            for number, rows in enumerate(regions)
-            if 0 < len(rows) <= budget - len(order) and taken.isdisjoint(rows.tolist())
+            for number, spots in enumerate(regions)
+            if 0 < len(spots) <= budget - len(order) and taken.isdisjoint(spots.tolist())
         ]:
             cost = [len(regions[number]) if per_spot else 1 for number in fitting]
-            gains = [posterior.gain_together(regions[number]) for number in fitting]
+            gains = [posterior.gain_together(rows_of[number]) for number in fitting]
             best = fitting[int(np.argmax(np.array(gains) / cost))]
-            for row in regions[best].tolist():
-                posterior.take(row)
-                order.append(row)
+            for spot in regions[best].tolist():
+                if weighed[spot] >= 0:
+                    posterior.take(int(weighed[spot]))
+                order.append(spot)
                 unknown.append(posterior.unknown)
             taken.update(regions[best].tolist())
             chosen.append(best)
@@ -199,14 +210,29 @@ def _regions_by(
     return chosen, Design(np.array(order, dtype=int), np.array(unknown), before)
 
 
-def unknown_after(
-    covariance: np.ndarray, noise: float, rows: Sequence[int], given: Sequence[int] = ()
-) -> float:
-    """Return V after the spots of ``rows`` and ``given``: what any other choice would leave."""
-    return _after(covariance, noise, [*given, *rows]).unknown
+def unknown_in_turn(own: np.ndarray, across: np.ndarray, before: float, noise: float) -> np.ndarray:
+    """Return V after each of some spots, (k,), whether or not they are among those that V is of.
+
+    Parameters
+    ----------
+    own
+        Prior covariance between the sequenced spots in their order, (k, k).
+    across
+        Between them and the N spots that V is the mean of, (k, N).
+    before
+        Mean prior variance of the N.
+    noise
+        Variance ρ of an observation.
+    """
+    from scipy.linalg import solve_triangular
+
+    inner = own.astype(np.float64) + noise * np.eye(len(own))
+    # Row i of the solution is what spot i tells of the N beyond the spots before it.
+    told = solve_triangular(np.linalg.cholesky(inner), across.astype(np.float64), lower=True)
+    return before - np.cumsum(np.einsum("ij,ij->i", told, told)) / across.shape[1]
 
 
-def _after(covariance: np.ndarray, noise: float, given: Sequence[int]) -> Posterior:
+def _after(covariance: np.ndarray, noise: float, given: Sequence[int] | np.ndarray) -> Posterior:
     posterior = Posterior(covariance, noise)
     for row in given:
         posterior.take(int(row))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from c2lst.errors import InputError
-from c2lst.planning.design import Design, choose_regions, choose_spots, unknown_after
-from c2lst.planning.prior import fitted_covariance, prior_covariance, views_of
+from c2lst.planning.design import Design, choose_regions, choose_spots, unknown_in_turn
+from c2lst.planning.prior import PLACE, Prior, views_of
 from c2lst.progress import logger
 
 Shape = Literal["spots", "roi"]
@@ -19,6 +20,8 @@ MOST_SPOTS = 6000
 """Most spots that are weighed against one another: their covariance takes 4 bytes a pair."""
 
 RANDOM_DRAWS = 20
+
+_SPACING = 0.99  # centres in whole pixels are not exactly the pitch apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,37 +86,28 @@ def plan_spots(
     Raises
     ------
     InputError
-        If nothing can be chosen.
+        If nothing can be chosen, a region is narrower than the spots are apart, or the seed is
+        below 0.
     """
-    n, given = len(centres_um), list(given)
-    if not 1 <= budget < n - len(given):
-        raise InputError(
-            "plan",
-            "budget",
-            found=budget,
-            expected=f"at least 1 and fewer than the {n - len(given)} spots that are left",
-        )
-    kept = _thinned(n, given, seed)
-    if budget >= len(kept) - len(given):
+    given = [int(row) for row in given]
+    _check(len(centres_um), len(given), budget, seed)
+    slide = _Slide.of(centres_um, features, given, expression, seed)
+    if budget >= len(slide.kept) - len(given):
         raise InputError("plan", "budget", found=budget, expected=f"below {MOST_SPOTS}")
-    position = {row: number for number, row in enumerate(kept.tolist())}
-    seen = [position[row] for row in given]
-    views = views_of(features[kept], centres_um[kept])
-    if expression is not None and len(given) > 1:
-        covariance, noise = fitted_covariance(views, np.array(seen), expression)
-    else:
-        covariance, noise = prior_covariance(views)
     rng = np.random.default_rng((seed, 11))
-    left = np.setdiff1d(np.arange(len(kept)), seen)
+    covariance = slide.covariance
     if shape == "spots":
         regions = np.empty((0, 4))
-        design = choose_spots(covariance, noise, budget, seen)
-        draws = [
-            rng.choice(left, size=len(design.order), replace=False) for _ in range(RANDOM_DRAWS)
-        ]
+        seen = np.searchsorted(slide.kept, given)
+        design = choose_spots(covariance, slide.prior.noise, budget, seen.tolist())
+        design = replace(design, order=slide.kept[design.order])
+        left = np.setdiff1d(slide.kept, given)
+        draws = [rng.choice(left, size=budget, replace=False) for _ in range(RANDOM_DRAWS)]
     else:
-        boxes, members = _windows(centres_um[kept], region_um)
-        chosen, design = choose_regions(covariance, noise, budget, members, seen)
+        boxes, members = _windows(centres_um, region_um)
+        chosen, design = choose_regions(
+            covariance, slide.prior.noise, budget, members, given, slide.weighed
+        )
         if not chosen:
             raise InputError(
                 "plan",
@@ -123,10 +117,86 @@ def plan_spots(
                 remedy="raise --budget or lower --roi-um",
             )
         regions = boxes[chosen]
-        draws = [_random_regions(members, budget, set(seen), rng) for _ in range(RANDOM_DRAWS)]
-    random = [unknown_after(covariance, noise, draw.tolist(), seen) for draw in draws]
-    design = Design(kept[design.order], design.unknown, design.before)
-    return SamplingPlan(design, regions, np.array(random), expression is not None)
+        if len(slide.kept) < len(centres_um):  # a region also has spots that were not weighed
+            design = replace(design, unknown=slide.unknown_after(design.order))
+        draws = [_random_regions(members, budget, set(given), rng) for _ in range(RANDOM_DRAWS)]
+    random = np.array([slide.unknown_after(draw)[-1] for draw in draws])
+    return SamplingPlan(design, regions, random, expression is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Slide:
+    """What is expected of the spots of a slide, and which of them are weighed.
+
+    Parameters
+    ----------
+    views
+        Of all spots.
+    kept
+        Rows of those that are weighed, sorted.
+    given
+        Rows of the first round, all of them kept.
+    prior
+        How alike spots are.
+    """
+
+    views: Mapping[str, np.ndarray]
+    kept: np.ndarray
+    given: list[int]
+    prior: Prior
+
+    @classmethod
+    def of(
+        cls,
+        centres_um: np.ndarray,
+        features: np.ndarray,
+        given: list[int],
+        expression: np.ndarray | None,
+        seed: int,
+    ) -> _Slide:
+        kept = _thinned(len(centres_um), given, seed)
+        views = views_of(features, centres_um, kept)
+        prior = None
+        if expression is not None and len(given) > 1:
+            prior = Prior.fit(_of(views, np.array(given)), expression)
+        return cls(views, kept, given, prior or Prior.believed(_of(views, kept)))
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """Between the spots that are weighed, float32 (N, N)."""
+        kept = _of(self.views, self.kept)
+        return self.prior(kept, kept)
+
+    @property
+    def weighed(self) -> np.ndarray:
+        """Row of each spot in ``covariance``, -1 where it has none."""
+        rows = np.full(len(self.views[PLACE]), -1)
+        rows[self.kept] = np.arange(len(self.kept))
+        return rows
+
+    def unknown_after(self, rows: np.ndarray) -> np.ndarray:
+        """V of the weighed spots after each of some, weighed or not, beyond the first round."""
+        taken = _of(self.views, np.array([*self.given, *rows.tolist()], dtype=int))
+        own, across = self.prior(taken, taken), self.prior(taken, _of(self.views, self.kept))
+        before = float(np.diag(self.covariance).mean(dtype=np.float64))
+        after = unknown_in_turn(own, across, before, self.prior.noise)
+        return after[len(self.given) :]
+
+
+def _of(views: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: x[rows] for name, x in views.items()}
+
+
+def _check(n: int, given: int, budget: int, seed: int) -> None:
+    if seed < 0:
+        raise InputError("plan", "seed", found=seed, expected="0 or more", remedy="correct --seed")
+    if not 1 <= budget < n - given:
+        raise InputError(
+            "plan",
+            "budget",
+            found=budget,
+            expected=f"at least 1 and fewer than the {n - given} spots that are left",
+        )
 
 
 def _thinned(n: int, given: Sequence[int], seed: int) -> np.ndarray:
@@ -144,16 +214,30 @@ def _windows(centres_um: np.ndarray, side: float) -> tuple[np.ndarray, list[np.n
     """Return windows of ``side`` µm, a quarter of it apart, and the spots inside each."""
     from scipy.spatial import KDTree
 
+    tree = KDTree(centres_um)
+    _check_side(side, float(np.median(tree.query(centres_um, k=2)[0][:, 1])))
     low, high = centres_um.min(axis=0), centres_um.max(axis=0)
     starts = [
         np.arange(a, max(a, b - side) + side / 4, side / 4) for a, b in zip(low, high, strict=True)
     ]
     corners = np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, 2)
-    inside = KDTree(centres_um).query_ball_point(corners + side / 2, side / 2, p=np.inf)
+    inside = tree.query_ball_point(corners + side / 2, side / 2, p=np.inf)
     found = [np.array(sorted(rows), dtype=int) for rows in inside]
     full = [number for number, rows in enumerate(found) if len(rows)]
     boxes = np.column_stack([corners, corners + side])
     return boxes[full], [found[number] for number in full]
+
+
+def _check_side(side: float, spacing: float) -> None:
+    """Refuse windows narrower than the spots are apart, of which there could be billions."""
+    if not _SPACING * spacing <= side < np.inf:
+        raise InputError(
+            "plan",
+            "a region is narrower than the spots are apart",
+            found=f"{side:g} µm",
+            expected=f"at least {spacing:.0f} µm",
+            remedy="raise --roi-um",
+        )
 
 
 def _random_regions(

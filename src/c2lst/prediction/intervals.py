@@ -5,6 +5,8 @@ Spots to be predicted lie at known distances from the training spots (places are
 left-out spots at like distances count more: the weighted conformal quantiles of Tibshirani et al.
 (Conformal prediction under covariate shift, NeurIPS 2019), with the distance as the covariate.
 Quantiles are taken at several distances, so that intervals hold near training spots and far away.
+What a quantile is counted in at left-out spots is what it is multiplied by at others: a standard
+deviation, but no less than ``LEAST_SD`` of the gene's spread.
 
 One gene has too few left-out spots for its own 90 % quantile: genes of like mean expression, which
 have like shapes of noise, share their ratios, the more of them the fewer the spots.
@@ -24,6 +26,10 @@ SHARED_RATIOS = 400
 FEWEST_SPOTS = 40
 """Left-out spots that a quantile should rest on, where there are as many."""
 
+LEAST_SD = 1 / 3
+"""Least standard deviation that a ratio is counted in, as a share of the spread of the gene over
+all training spots: few spots may all lack a gene that the spot left out has."""
+
 ANCHORS = 4
 """Distances at which quantiles are taken, evenly through those to be predicted."""
 
@@ -38,10 +44,17 @@ class Widths:
         (a,): µm to the nearest training spot, ascending.
     factors
         (a, G): between the distances they are interpolated, beyond them they stay.
+    least
+        (G,): what a standard deviation counts as, where it is smaller.
     """
 
     distances: np.ndarray
     factors: np.ndarray
+    least: np.ndarray
+
+    def half(self, distance: np.ndarray, sd: np.ndarray) -> np.ndarray:
+        """Half-widths (q, G) at ``distance`` (q,) where ``sd`` (q, G) is predicted."""
+        return self.at(distance) * np.maximum(sd, self.least)
 
     def at(self, distance: np.ndarray) -> np.ndarray:
         """Half-widths in standard deviations at ``distance`` (q,): (q, G)."""
@@ -71,7 +84,8 @@ class Widths:
         level
             Nominal coverage in (0, 1).
         """
-        ratio, varies = ratios(observed, left_out)
+        least = observed.std(axis=0) * LEAST_SD
+        ratio, varies = ratios(observed, left_out, least)
         targets = np.asarray(targets if len(targets) else left_out.distance, dtype=np.float64)
         anchors = np.unique(np.quantile(targets, (np.arange(ANCHORS) + 0.5) / ANCHORS))
         factors = np.zeros((len(anchors), observed.shape[1]))
@@ -81,20 +95,19 @@ class Widths:
             factors[a, varies] = quantiles(
                 ratio[:, varies], weights, left_out.spots, likeness, level
             )
-        return cls(anchors, factors)
+        return cls(anchors, factors, least)
 
 
-def ratios(observed: np.ndarray, left_out: LeftOut) -> tuple[np.ndarray, np.ndarray]:
+def ratios(
+    observed: np.ndarray, left_out: LeftOut, least: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """|residual| / sd of left-out spots (m, G), and which genes vary at all: bool (G,).
 
-    Few spots may all lack a gene that the spot left out has: a refit's standard deviation counts as
-    no less than a third of the spread over all training spots.
+    A standard deviation counts as no less than ``least`` (G,).
     """
     residual = np.abs(observed[left_out.spots] - left_out.mean)
-    spread = observed.std(axis=0)
-    varies = spread > 1e-12
-    scale = np.maximum(left_out.sd, spread / 3)
-    return residual / np.where(scale > 0, scale, 1.0), varies
+    scale = np.maximum(left_out.sd, least)
+    return residual / np.where(scale > 0, scale, 1.0), observed.std(axis=0) > 1e-12
 
 
 def near(found: np.ndarray, wanted: float, bandwidth: float, spots: np.ndarray) -> np.ndarray:

@@ -69,6 +69,9 @@ class PairSource:
         Factor on the loss of a synthetic pair.
     curriculum
         Maps the number of an update to its share; None if that stays.
+    first
+        How many of the next samples are synthetic, where these are a part of a batch; None where
+        they are a batch of their own, so that the share decides.
     """
 
     real: Pairs
@@ -76,6 +79,7 @@ class PairSource:
     share: float = 0.5
     weight: float = 1.0
     curriculum: Callable[[int], float] | None = None
+    first: int | None = None
 
     @classmethod
     def of_real(cls, real: Pairs) -> PairSource:
@@ -98,6 +102,14 @@ class PairSource:
         """Return the source as it is in the update with number ``step``."""
         return self if self.curriculum is None else replace(self, share=self.curriculum(step))
 
+    def within(self, positions: np.ndarray, size: int) -> PairSource:
+        """Return the source as it is at some positions, ascending, of a batch of ``size``.
+
+        The first positions of a batch are synthetic, however it is split: a share of a micro-batch
+        of two would be rounded to none or to a half.
+        """
+        return replace(self, first=int((positions < self.synthetic_count(size)).sum()))
+
     def synthetic_count(self, batch: int) -> int:
         """How many of ``batch`` samples are synthetic."""
         if not len(self.synthetic):
@@ -106,7 +118,7 @@ class PairSource:
 
     def fetch(self, indices: np.ndarray) -> dict[str, Tensor]:
         """Return ``inputs`` (B, …), ``targets`` (B, G) and ``weights`` (B,)."""
-        count = self.synthetic_count(len(indices))
+        count = self.synthetic_count(len(indices)) if self.first is None else self.first
         drawn, real = self.synthetic.take(indices[:count]), self.real.take(indices[count:])
         weights = np.ones(len(indices), dtype=np.float32)
         weights[:count] = self.weight

@@ -193,6 +193,11 @@ class ExpressionPredictor:
         """What the process knows of a spot besides its place."""
         return tuple(view for view in self.process.views if view != PLACE)
 
+    @property
+    def uses_network(self) -> bool:
+        """Whether networks have a say; those that advice left out stay beside the process."""
+        return self.network is not None and NETWORK in self.views
+
     def knows(self, section: Section) -> bool:
         """Whether a section is the one of the fit, or some of its spots."""
         return self.home.rows(section) is not None
@@ -324,7 +329,7 @@ class ExpressionPredictor:
         alone = None
         if network is not None:
             alone = expression(self.preprocessing.scaler.unscale(network))
-        half = self.widths.at(distance) * sd
+        half = self.widths.half(distance, sd)
         return Prediction(
             barcodes=barcodes,
             genes=np.array(self.preprocessing.panel.genes, dtype=str),
@@ -338,11 +343,12 @@ class ExpressionPredictor:
     @property
     def summary(self) -> dict[str, Any]:
         """What was fitted, as plain values for a manifest."""
+        network = self.network if self.uses_network else None
         return {
             "training_spots": len(self.home.train),
             "genes": len(self.preprocessing.panel),
-            "synthetic_pairs": 0 if self.network is None else self.network.synthetic_pairs,
-            "steps_per_network": 0 if self.network is None else self.settings.steps,
+            "synthetic_pairs": 0 if network is None else network.synthetic_pairs,
+            "steps_per_network": 0 if network is None else self.settings.steps,
             "variance_shares": self.process.view_weights,
         }
 

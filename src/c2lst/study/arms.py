@@ -73,14 +73,16 @@ def settings_for(arm: Arm, grid: StudySettings, settings: PredictorSettings) -> 
     """Return how an arm's predictor is fitted: every network takes the same optimiser steps."""
     if not arm.network:
         return _without_network(settings)
-    settings = replace(settings, network=arm.network)
+    # An arm's own pool is as large as its name says, whatever ratio a run would take.
+    settings = replace(settings, network=arm.network, synthetic_ratio=None)
     if arm.name == "same-epochs":
         # As many passes over n real pairs as the largest ratio makes over n (1 + ratio).
         return replace(settings, steps=max(1, round(settings.steps / (1 + grid.largest))))
     if arm.name == "synthetic-only":
-        return replace(settings, synthetic_share=1.0)
+        return replace(settings, synthetic_share=1.0, curriculum="constant")
     if grid.union:
-        return replace(settings, synthetic_share=arm.ratio / (1 + arm.ratio))
+        union = arm.ratio / (1 + arm.ratio)
+        return replace(settings, synthetic_share=union, curriculum="constant")
     return settings
 
 

@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,13 +117,17 @@ def _default(
     predictor = _fitted(study, cell, material, scratch)
     layers = _baselines(material) if cell.arm.name == NO_NETWORK else _median(material)
     adapter = material.directory.path("adapter") / "adapter_config.json"
+    network = predictor.network if predictor.uses_network else None
     facts = {
         "pairs": predictor.summary["synthetic_pairs"],
         "steps": predictor.summary["steps_per_network"],
-        "networks": 0 if predictor.network is None else len(predictor.network.networks),
+        "networks": 0 if network is None else len(network.networks),
         "adapter_hash": read_json(adapter)["hash"] if needs_pool(cell.arm) else "",
     }
     predicted = predictor.predict(section)
+    if cell.arm.name == ADVISED:
+        # What a network would say alone is no advice: it may be of one that was left out.
+        predicted = replace(predicted, network=None)
     return predicted.to_anndata(section, preprocessing, split, methods=layers), facts
 
 

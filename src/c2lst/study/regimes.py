@@ -30,10 +30,11 @@ class Regime:
     moran
         Mean Moran's I of these genes' observed expression over all spots of the section.
     best
-        The contender of least mean error.
+        The contender of least mean error, of those that were judged with every seed of the place;
+        None where there is a single seed, which decides nothing.
     tied
-        Those whose paired difference from the best is not borne out: its 95 % interval over seeds
-        and blocks holds 0, or there is a single seed.
+        Those of the same seeds whose paired difference from the best is not borne out: its 95 %
+        interval over seeds and blocks holds 0.
     """
 
     section: str
@@ -41,7 +42,7 @@ class Regime:
     fraction: float
     genes: str
     moran: float
-    best: Contender
+    best: Contender | None
     tied: tuple[Contender, ...]
 
 
@@ -58,14 +59,13 @@ def regimes(blocks: DataFrame) -> list[Regime]:
     return sorted(found, key=lambda r: (r.section, r.scheme, r.fraction))
 
 
-def _best(place: Place, rivals: list[Contender]) -> tuple[Contender, tuple[Contender, ...]]:
-    # Seeds that a contender failed on would compare it on other splits.
-    every = set.union(*(place.seeds(rival) for rival in rivals))
-    common = set.intersection(*(place.seeds(rival) for rival in rivals))
-    if not common:
-        rivals = [rival for rival in rivals if place.seeds(rival) == every] or rivals[:1]
-        common = place.seeds(rivals[0])
-    best = min(rivals, key=lambda rival: place.mean(rival, common))
+def _best(place: Place, rivals: list[Contender]) -> tuple[Contender | None, tuple[Contender, ...]]:
+    every = set[int]().union(*(place.seeds(rival) for rival in rivals))
+    # Without a seed, a contender would be compared on other splits.
+    rivals = [rival for rival in rivals if place.seeds(rival) == every]
+    if len(every) < 2 or not rivals:
+        return None, ()
+    best = min(rivals, key=lambda rival: place.mean(rival, every))
     others = [rival for rival in rivals if rival != best]
     return best, tuple(r for r in others if not place.difference(r, best).sign)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from c2lst.errors import InputError
 from c2lst.storage import whole_file
-from c2lst.study.cells import BLOCKS, GENES, MAPS, METRICS
+from c2lst.study.cells import BLOCKS, GENES, MAPS, METRICS, NETWORK
 from c2lst.study.comparisons import compared, with_drop
+from c2lst.study.grid import ADVISED
 from c2lst.study.record import read_record
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def collect(root: Path) -> bool:
     if not done:
         return False
     for name, part in ((STUDY_TABLE, METRICS), (GENE_TABLE, GENES), (BLOCK_TABLE, BLOCKS)):
-        table = pd.concat([pd.read_parquet(cell / part) for cell in done], ignore_index=True)
+        parts = [_without_unadvised(pd.read_parquet(cell / part)) for cell in done]
+        table = pd.concat(parts, ignore_index=True)
         if name == STUDY_TABLE:
             table = with_drop(table)
         with whole_file(root / name) as partial:
@@ -79,7 +81,7 @@ def read_table(root: Path, name: str = STUDY_TABLE) -> DataFrame:
 
     if not (root / name).is_file():
         raise InputError(root / name, "no such file", remedy="let c2lst study finish a cell")
-    return pd.read_parquet(root / name)
+    return _without_unadvised(pd.read_parquet(root / name))
 
 
 def read_means(root: Path) -> DataFrame:
@@ -87,7 +89,17 @@ def read_means(root: Path) -> DataFrame:
     import pandas as pd
 
     # Where there is no network its name is empty, not missing.
-    return pd.read_csv(root / MEAN_TABLE, keep_default_na=True).fillna({"network": ""})
+    table = pd.read_csv(root / MEAN_TABLE, keep_default_na=True).fillna({"network": ""})
+    return _without_unadvised(table)
+
+
+def _without_unadvised(table: DataFrame) -> DataFrame:
+    """Drop networks alone from what was advised.
+
+    Cells of before have them: of a network that the advice may have left out.
+    """
+    unadvised = (table["arm"] == ADVISED) & (table["method"] == NETWORK)
+    return table[~unadvised].reset_index(drop=True)
 
 
 def means(table: DataFrame) -> DataFrame:

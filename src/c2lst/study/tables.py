@@ -104,7 +104,9 @@ def score_lines(means: DataFrame) -> Iterator[dict[str, Any]]:
         rows = [(rival, own.iloc[0]) for rival, own in rows if len(own)]
         if not rows:
             continue
-        least = min(float(row["mae"]) for _, row in rows)
+        # Means over fewer seeds are of other splits: the least of them may be of easy ones.
+        every = max(int(row["runs"]) for _, row in rows)
+        least = min(float(row["mae"]) for _, row in rows if row["runs"] == every)
         yield {
             **_place(key),
             "floor": cell(rows[0][1], "noise_floor"),
@@ -113,7 +115,7 @@ def score_lines(means: DataFrame) -> Iterator[dict[str, Any]]:
                 {
                     "title": rival.title,
                     "ours": rival.is_ours,
-                    "least": float(row["mae"]) == least,
+                    "least": row["runs"] == every and float(row["mae"]) == least,
                     "scores": [cell(row, name, d, f) for name, _, d, f in _SCORES],
                 }
                 for rival, row in rows
@@ -207,11 +209,17 @@ def regime_lines(regimes: Sequence[Regime]) -> list[dict[str, str]]:
             **_place((regime.section, regime.scheme, regime.fraction)),
             "genes": regime.genes,
             "moran": number(regime.moran, 2),
-            "best": regime.best.title,
-            "tied": "; ".join(rival.title for rival in regime.tied) or "none",
+            "best": "undecided" if regime.best is None else regime.best.title,
+            "tied": _tied(regime),
         }
         for regime in regimes
     ]
+
+
+def _tied(regime: Regime) -> str:
+    if regime.best is None:
+        return "–"
+    return "; ".join(rival.title for rival in regime.tied) or "none"
 
 
 def _place(key: Sequence[Any]) -> dict[str, str]:

@@ -50,6 +50,8 @@ PARTIAL_NAMES = tuple(f".{name}." for name in ARTEFACTS)
 class RunDirectory:
     """Paths of a run's artefacts and its manifest, the record of what was done.
 
+    To open one changes nothing on disk, so that it can be read while another process works in it.
+
     Parameters
     ----------
     root
@@ -74,14 +76,14 @@ class RunDirectory:
         self.root = root
         if root.exists() and not root.is_dir():
             raise InputError(root, "is a file", expected="a folder for the results")
+        # Looked at before the manifest is: another process may be about to write the first one.
+        filled = root.is_dir() and not all(map(_is_partial, root.iterdir()))
         known = self.manifest_path.is_file()
         self.manifest = self._read_manifest() if known else {}
-        if known:
-            self._sweep()
         if self.manifest:
             self._refuse_other_run(inputs, settings)
             self._grow(settings, command)
-        elif not known and root.is_dir() and any(root.iterdir()):
+        elif filled and not known:
             raise InputError(
                 root,
                 "is not empty and holds no run of c2lst",
@@ -126,6 +128,8 @@ class RunDirectory:
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:
         """Record a stage: yields the summary to fill; done only if the block succeeds."""
+        # Not when the folder is opened: whoever only reads it may do so while another writes.
+        self._sweep()
         started = time.perf_counter()
         summary: dict[str, Any] = {}
         before = self.manifest["stages"].get(name, {}).get("seconds", 0.0)
@@ -156,8 +160,7 @@ class RunDirectory:
     def _sweep(self) -> None:
         """Remove the half-written files that a killed process left beside the artefacts."""
         for left in self.root.glob(".*"):
-            # Only names that our own writers give: other hidden files are the user's.
-            if not left.name.startswith(PARTIAL_NAMES):
+            if not _is_partial(left):
                 continue
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
@@ -214,6 +217,11 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.run.note(record.getMessage())
+
+
+def _is_partial(path: Path) -> bool:
+    """Whether a file has a name that our own writers give: other hidden files are the user's."""
+    return path.name.startswith(PARTIAL_NAMES)
 
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, object, object]]:

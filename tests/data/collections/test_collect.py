@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -166,6 +167,20 @@ def test_an_image_that_cannot_be_read_is_an_error_or_left_out(tiles, tmp_path):
     assert manifest["skipped"][0][0].endswith("a/broken.png")
 
 
+@pytest.mark.parametrize("where", ["a/0.tif", "b/zz.tiff", "b/empty.tif", "b/zz.png"])
+def test_whatever_file_cannot_be_read_is_an_error_or_left_out(tiles, tmp_path, where):
+    broken = tiles / where
+    if where == "b/zz.png":  # what may not be read fails as what is not there does
+        broken.symlink_to(tmp_path / "gone")
+    else:
+        broken.write_bytes(b"" if "empty" in where else b"II*\0broken")
+    with pytest.raises(InputError, match=rf"{broken.name}.*--skip-unreadable"):
+        collect([tiles], tmp_path / "out")
+    manifest = collect([tiles], tmp_path / "out", CollectSettings(skip_unreadable=True))
+    assert manifest["patches"] == 40
+    assert [Path(file).name for file, _ in manifest["skipped"]] == [broken.name]
+
+
 def test_sources_are_joined_and_told_apart(tiles, tmp_path):
     other = tmp_path / "more" / "tiles"
     other.parent.mkdir()
@@ -179,7 +194,7 @@ def test_sources_are_joined_and_told_apart(tiles, tmp_path):
 def test_a_folder_that_holds_something_else_is_not_replaced(tiles, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="did not write"):
         collect([tiles], tmp_path / "out")
     assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
 

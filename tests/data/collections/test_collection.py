@@ -34,6 +34,12 @@ def test_images_are_found_in_subfolders_in_the_order_of_their_names(folder):
     assert np.abs(fetched[:, 8, 8, 0].astype(int) - [80, 40, 80]).max() <= 2
 
 
+def test_what_a_mac_leaves_beside_the_images_is_none_of_them(folder):
+    for name in ("._a.jpg", "b/._2.png", ".DS_Store"):
+        (folder / name).write_bytes(b"resource")
+    assert len(PatchCollection.from_folder(folder, size=16)) == 5
+
+
 def test_nothing_is_decoded_before_it_is_asked_for(folder):
     (folder / "b/2.png").write_bytes(b"broken")
     collection = PatchCollection.from_folder(folder, size=16)

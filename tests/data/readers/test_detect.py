@@ -65,6 +65,20 @@ def test_no_format_recognises_another(sources, name, caplog):
             assert caught.value.found and caught.value.expected
 
 
+@pytest.mark.parametrize("name", ["hest", "visium", "visium-hd", "xenium", "legacy"])
+def test_what_a_mac_leaves_in_a_folder_changes_nothing(sources, name, tmp_path):
+    # Some samples are named after the folder above.
+    littered = tmp_path / sources[name].parent.name / sources[name].name
+    shutil.copytree(sources[name], littered)
+    for file in [path for path in littered.rglob("*") if path.is_file()]:
+        file.with_name(f"._{file.name}").write_bytes(b"resource")
+        file.with_name(".DS_Store").write_bytes(b"resource")
+    plain, found = (read(folder, size=16) for folder in (sources[name], littered))
+    assert (found.name, found.content_hash) == (plain.name, plain.content_hash)
+    if sources[name] in plain.image_path.parents:
+        assert found.image_path.name == plain.image_path.name
+
+
 def test_the_choice_is_logged(small_legacy, caplog):
     with caplog.at_level(logging.INFO, logger="c2lst"):
         section = read(small_legacy, size=16)

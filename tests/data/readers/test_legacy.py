@@ -257,3 +257,10 @@ def test_the_image_may_lie_elsewhere(folder, small_section, tmp_path):
 def test_a_patch_width_that_is_none_is_refused(folder, wrong):
     with pytest.raises(InputError):
         read(folder, **wrong)
+
+
+def test_what_a_mac_leaves_beside_the_files_is_no_section(folder, small_section):
+    for path in list(folder.iterdir()):
+        (folder / f"._{path.name}").write_bytes(b"resource")
+    (folder / ".DS_Store").write_bytes(b"resource")
+    assert read(folder, patch_um=112, size=32).content_hash == small_section.content_hash

@@ -18,7 +18,7 @@ from c2lst.data.image import IMAGE_SUFFIXES, opened
 from c2lst.data.patches import extract_patches, tissue_positions
 from c2lst.errors import InputError
 from c2lst.progress import logger
-from c2lst.storage import hash_strings
+from c2lst.storage import hash_strings, is_litter
 
 if TYPE_CHECKING:
     from c2lst.data.section import Section
@@ -292,7 +292,7 @@ def open_collection(
 def _image_paths(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(folder, "no such folder", expected="a folder of H&E patches")
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = [path for path in folder.rglob("*") if path.is_file() and not is_litter(path)]
     paths = sorted(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
         raise InputError(

@@ -74,11 +74,13 @@ def prepare(patch: SourcePatch, where: str, cut: Cut) -> Prepared:
     Raises
     ------
     InputError
-        If the image is damaged, or narrower than the patch to cut; the message names it.
+        If the image cannot be read, or is narrower than the patch to cut; the message names it.
     """
     from PIL import Image
 
     given = patch.image
+    if isinstance(given, InputError):
+        raise given
     image = decode(given, where, _REMEDY) if isinstance(given, bytes) else Image.fromarray(given)
     kept = given if isinstance(given, bytes) and suffix_of(given) else None
     mpp = cut.mpp if patch.mpp is None else patch.mpp

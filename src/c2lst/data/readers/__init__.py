@@ -10,6 +10,7 @@ from c2lst.data.raw import ReadRequest
 from c2lst.data.readers.constants import ReadingKey
 from c2lst.errors import InputError
 from c2lst.progress import logger
+from c2lst.storage import is_litter
 
 if TYPE_CHECKING:
     from c2lst.data.section import Section
@@ -186,6 +187,7 @@ def _unrecognised(source: Path, name: str) -> InputError:
         return path.suffix.lower() in SLIDE_SUFFIXES
 
     there = sorted(source.iterdir()) if source.is_dir() else [source]
+    there = [path for path in there if not is_litter(path)]
     found = ", ".join(path.name for path in there[:_SHOWN]) or "an empty folder"
     if len(there) > _SHOWN:
         found += f" and {len(there) - _SHOWN} more"

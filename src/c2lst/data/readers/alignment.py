@@ -18,6 +18,7 @@ from c2lst.data.readers.packed import opened_text
 from c2lst.data.tissue import TissueMask
 from c2lst.errors import InputError
 from c2lst.progress import logger
+from c2lst.storage import is_litter
 
 _MOST_SHEAR = 1.05
 _MOST = 0.5
@@ -69,7 +70,9 @@ def find_image(folder: Path) -> Path:
         found = found or sorted(
             path
             for path in place.iterdir()
-            if path.suffix.lower() in SLIDE_SUFFIXES and "he_image" in path.name.lower()
+            if path.suffix.lower() in SLIDE_SUFFIXES
+            and "he_image" in path.name.lower()
+            and not is_litter(path)
         )
     if len(found) != 1:
         raise InputError(
@@ -99,7 +102,8 @@ def find_alignment(image: Path, folder: Path) -> Path:
             if (place / name).is_file():
                 return place / name
     for pattern in _ALIGNMENTS:
-        found = sorted({path for place in places for path in place.glob(pattern)})
+        listed = {path for place in places for path in place.glob(pattern)}
+        found = sorted(path for path in listed if not is_litter(path))
         if len(found) == 1:
             return found[0]
     raise InputError(

@@ -15,6 +15,7 @@ from c2lst.data.readers.annotated import Annotated
 from c2lst.data.readers.constants import SpatialKey
 from c2lst.errors import InputError
 from c2lst.progress import logger
+from c2lst.storage import is_litter
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -73,7 +74,7 @@ def read(source: Path, request: ReadRequest) -> Section:
 def _file(source: Path, section: str | None) -> Path | None:
     if source.is_file():
         return source if source.suffix == ".h5ad" else None
-    files = sorted(source.glob("*.h5ad"))
+    files = sorted(path for path in source.glob("*.h5ad") if not is_litter(path))
     named = [path for path in files if path.stem == section]
     return (named or files)[0] if named or len(files) == 1 else None
 

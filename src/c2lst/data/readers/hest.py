@@ -32,6 +32,7 @@ from c2lst.data.readers.constants import (
 from c2lst.data.section import Section
 from c2lst.errors import InputError
 from c2lst.progress import logger
+from c2lst.storage import is_litter
 
 NAME = "hest"
 TITLE = "HEST-1k"
@@ -43,7 +44,8 @@ _SAME = 1.02  # HEST cuts whole px; a patch this much wider or finer is the stor
 def recognise(source: Path, section: str | None) -> str | None:
     """Say why ``source`` is in the HEST-1k layout; none if it is not."""
     directory = source.parent.parent if source.suffix == ".h5ad" else source
-    samples = sorted((directory / HestDirectory.ST).glob("*.h5ad"))
+    files = (directory / HestDirectory.ST).glob("*.h5ad")
+    samples = sorted(path for path in files if not is_litter(path))
     if not samples or (source.is_file() and source not in samples):
         return None
     parts = [part.value for part in HestDirectory if (directory / part).is_dir()]

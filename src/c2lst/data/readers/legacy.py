@@ -23,6 +23,7 @@ from c2lst.data.readers.constants import (
 from c2lst.data.readers.legacy_tables import read_counts, read_scale, read_spots
 from c2lst.errors import InputError
 from c2lst.progress import logger
+from c2lst.storage import is_litter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,8 +194,11 @@ def _join(
 def _sections(source: Path) -> dict[str, LegacyFiles]:
     """Sections by name that have two files or all three; those of ``source`` if it is a file."""
     folder = source if source.is_dir() else source.parent
-    images = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SLIDE_SUFFIXES}
-    tables = {p.name.removesuffix(".gz").removesuffix(".tsv") for p in folder.glob("*.tsv*")}
+    there = [path for path in sorted(folder.iterdir()) if not is_litter(path)]
+    images = {path.stem: path for path in there if path.suffix.lower() in SLIDE_SUFFIXES}
+    tables = {
+        path.name.removesuffix(".gz").removesuffix(".tsv") for path in there if ".tsv" in path.name
+    }
     found = {}
     for name in sorted(set(images) | tables):
         counts, spots = (

@@ -12,6 +12,7 @@ from c2lst.data.readers.constants import GENE_EXPRESSION, SpaceRangerFile
 from c2lst.data.readers.counts import TenxMatrix, check_barcodes, check_counts, genes_only
 from c2lst.data.readers.packed import opened_bytes, opened_text
 from c2lst.errors import InputError
+from c2lst.storage import is_litter
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -25,7 +26,7 @@ def find_mtx(folder: Path) -> Path:
     InputError
         If there is none, or more than one.
     """
-    found = sorted(p for p in folder.iterdir() if _is_mtx(p.name))
+    found = sorted(p for p in folder.iterdir() if _is_mtx(p.name) and not is_litter(p))
     if len(found) != 1:
         raise InputError(
             folder,

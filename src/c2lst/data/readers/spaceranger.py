@@ -15,6 +15,7 @@ from c2lst.data.readers.packed import read_length, read_packed_json
 from c2lst.data.readers.positions import Places
 from c2lst.errors import InputError
 from c2lst.progress import logger
+from c2lst.storage import is_litter
 
 _NO_SLIDES = ("hires", "lowres", "aligned_", "detected_tissue", "cytassist", "barcode_fluor")
 _RESOLUTION_TOLERANCE = 0.02
@@ -83,6 +84,7 @@ def prefixes_of(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     """Prefixes such as ``GSM1_`` before one of ``names``, plain or gzipped, and their files."""
     found: dict[str, Path] = {}
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    paths = [path for path in paths if not is_litter(path)]
     for name in names:
         for path in paths:
             plain = path.name.removesuffix(".gz")
@@ -221,6 +223,7 @@ def _slides(folders: Iterable[Path], prefix: str) -> list[Path]:
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in SLIDE_SUFFIXES
         and path.is_file()
+        and not is_litter(path)
         and not any(part in path.name.lower() for part in _NO_SLIDES)
     }
     named = [path for path in found.values() if prefix and path.name.startswith(prefix)]

@@ -11,6 +11,6 @@ Vahadane's sparse factorisation is left out: no maintained library that we could
 from c2lst.data.stain.jitter import StainJitter
 from c2lst.data.stain.normalise import StainNormaliser
 from c2lst.data.stain.patchwise import PatchNormaliser
-from c2lst.data.stain.reference import StainReference
+from c2lst.data.stain.reference import StainReference, even_rows
 
-__all__ = ["PatchNormaliser", "StainJitter", "StainNormaliser", "StainReference"]
+__all__ = ["PatchNormaliser", "StainJitter", "StainNormaliser", "StainReference", "even_rows"]

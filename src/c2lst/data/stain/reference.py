@@ -29,6 +29,10 @@ _LEAST_ANGLE = np.deg2rad(18.0)
 _FAINTEST = 0.05
 
 
+MOST_PATCHES = 4096
+"""Patches that are enough for a stain: far fewer pixels than theirs are looked at."""
+
+
 class _NotTwoStainsError(ValueError):
     """Why the stains of an image cannot be estimated."""
 
@@ -206,6 +210,14 @@ class StainReference:
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(_NAME, f"cannot be read ({error!r})") from error
+
+
+def even_rows(count: int) -> np.ndarray:
+    """Return rows of the patches to fit a stain to: all of a few thousand, else evenly chosen.
+
+    Patches of a large slide need not all be in memory for a stain.
+    """
+    return np.linspace(0, count - 1, min(count, MOST_PATCHES)).round().astype(np.int64)
 
 
 def _check_stains(matrix: np.ndarray, strongest: np.ndarray) -> None:

@@ -15,6 +15,9 @@ from c2lst.study.regimes import Regime
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+UNDECIDED = "#d9d9d9"
+"""Where a single seed decides nothing."""
+
 TILE = (1.55, 0.34)
 """Width and height of a tile in inches."""
 
@@ -23,7 +26,8 @@ def regime_map(regimes: Sequence[Regime]) -> Image:
     """Draw a tile for every fraction and third of the genes, striped by all that are tied there.
 
     Rows are thirds of the genes of each section, from the strongest Moran's I down; the first and
-    widest stripe is the least mean error, and every stripe has the letter of its method.
+    widest stripe is the least mean error, and every stripe has the letter of its method. Where a
+    single seed decides nothing, the tile is grey.
     """
     from matplotlib.figure import Figure
 
@@ -51,6 +55,8 @@ def regime_map(regimes: Sequence[Regime]) -> Image:
                 [], [], s=70, marker="s", color=colour(contender),
                 label=f"{letter}  {contender.title}",
             )  # fmt: skip
+        if any(regime.best is None for regime in parts):
+            panel.scatter([], [], s=70, marker="s", color=UNDECIDED, label="?  undecided")
         panel.legend(fontsize=7.5, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         return rendered(figure)
 
@@ -70,7 +76,7 @@ def _row_name(row: tuple[str, str, str], regimes: Sequence[Regime]) -> str:
 
 
 def _letters(regimes: Sequence[Regime]) -> dict[Contender, str]:
-    shown = {who for regime in regimes for who in (regime.best, *regime.tied)}
+    shown = {who for regime in regimes for who in (regime.best, *regime.tied) if who is not None}
     return dict(zip(sorted(shown, key=lambda c: c.order), ascii_uppercase * 3, strict=False))
 
 
@@ -81,12 +87,12 @@ def _tile(panel: Any, regime: Regime, x: int, y: int, letters: Mapping[Contender
     unit = 0.92 / sum(width for _, width in stripes)
     left = x - 0.46
     for who, width in stripes:
-        shade = colour(who)
+        shade, letter = (UNDECIDED, "?") if who is None else (colour(who), letters[who])
         panel.add_patch(
             Rectangle((left, y - 0.42), unit * width, 0.84, facecolor=shade, edgecolor="white")
         )
         panel.text(
-            left + unit * width / 2, y, letters[who], ha="center", va="center",
+            left + unit * width / 2, y, letter, ha="center", va="center",
             fontsize=8 if width > 1 else 6.5, color=_readable(shade),
             fontweight="bold" if width > 1 else "normal",
         )  # fmt: skip

@@ -81,3 +81,12 @@ def test_real_tiles_know_their_class(real_data):
     first = next(iter(source))
     assert source.count == 3555 and first.label == "colon_aca"
     assert first.image == (real_data / "lc25000" / first.name).read_bytes()
+
+
+def test_what_cannot_be_read_is_given_as_why_and_the_rest_comes(folder):
+    (folder / "fat/aa.tif").write_bytes(b"II*\0broken")
+    (folder / "fat/gone.png").symlink_to(folder / "nowhere")
+    patches = {patch.name: patch.image for patch in find_source(folder)}
+    assert patches.keys() == {*LAYOUT, "fat/aa.tif", "fat/gone.png"}
+    why = [name for name, image in patches.items() if isinstance(image, InputError)]
+    assert sorted(why) == ["fat/aa.tif", "fat/gone.png"]

@@ -200,3 +200,20 @@ def test_any_bytes_as_metadata_give_an_input_error(tmp_path_factory, noise):
     (folder / "metadata.json").write_bytes(noise)
     with pytest.raises(InputError, match=r"metadata.json"):
         list(find_source(folder))
+
+
+def test_an_image_that_cannot_be_read_is_given_as_why(folder, monkeypatch):
+    first = folder / "images" / ENTRIES[0]["image_name"]
+
+    def read_bytes(path):
+        if path == first:
+            raise PermissionError(13, "Permission denied")
+        return path.open("rb").read()
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", read_bytes)
+    images = [patch.image for patch in find_source(folder)]
+    assert len(images) == len(ENTRIES)
+    assert [str(image) for image in images if isinstance(image, InputError)] == [
+        f"{first}: cannot be read, found Permission denied; check that you may read it, "
+        "or leave it out with --skip-unreadable"
+    ]

@@ -22,7 +22,8 @@ class SourcePatch:
         Unique within the source: a path with ``/`` between its parts, or ``slide@x,y``, where x
         and y are the centre in full-resolution px.
     image
-        The encoded bytes of a JPEG or PNG file as found, or uint8 RGB (h, w, 3).
+        The encoded bytes of a JPEG or PNG file as found, or uint8 RGB (h, w, 3), or why the image
+        cannot be read: whoever takes the patches decides whether that ends the work.
     slide
         The slide it was cut from.
     group
@@ -36,7 +37,7 @@ class SourcePatch:
     """
 
     name: str
-    image: bytes | np.ndarray
+    image: bytes | np.ndarray | InputError
     slide: str | None = None
     group: str | None = None
     label: str | None = None
@@ -48,7 +49,8 @@ class Source(Protocol):
     """Patches of one place, streamed.
 
     Iterating starts anew each time, holds one patch or one batch in memory, and always gives the
-    same patches in the same order. Bad input raises ``InputError`` as soon as it is met.
+    same patches in the same order. Bad input raises ``InputError`` as soon as it is met; an image
+    that cannot be read is given as its error, since those after it may be sound.
     """
 
     @property

@@ -19,6 +19,7 @@ LOOKS_FOR = f"a folder or zip of {', '.join(sorted(IMAGE_SUFFIXES))}, in folders
 
 _KEPT = frozenset({".jpg", ".jpeg", ".png"})
 _MOST_PIXELS = 64_000_000
+_OR_SKIP = "or leave it out with --skip-unreadable"
 
 
 def recognise(where: str) -> str | None:
@@ -95,11 +96,11 @@ class ImageFolder:
                 self.path, "holds no images", expected=", ".join(sorted(IMAGE_SUFFIXES))
             )
 
-    def _files(self) -> Iterator[tuple[str, bytes | np.ndarray]]:
+    def _files(self) -> Iterator[tuple[str, bytes | np.ndarray | InputError]]:
         for name in image_names(self.path):
             path = self.path / name
             kept = path.suffix.lower() in _KEPT
-            yield name, image_bytes(path) if kept else decode_rgb(path, _MOST_PIXELS)
+            yield name, image_bytes(path) if kept else _decoded(path)
 
     def _zipped(self) -> Iterator[tuple[str, bytes]]:
         def is_image(member: str) -> bool:
@@ -110,14 +111,26 @@ class ImageFolder:
         return read_members(self.path, is_image)
 
 
-def image_bytes(path: Path) -> bytes:
-    """Return the bytes of an image file, whatever they are; refuse one that cannot be read."""
+def image_bytes(path: Path) -> bytes | InputError:
+    """Return the bytes of an image file, whatever they are, or why it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(
-            path, "cannot be read", found=error.strerror, remedy="check that you may read it"
-        ) from error
+        return InputError(
+            path, "cannot be read", found=error.strerror,
+            remedy=f"check that you may read it, {_OR_SKIP}",
+        )  # fmt: skip
+
+
+def _decoded(path: Path) -> np.ndarray | InputError:
+    """Return the pixels of an image file, or why it cannot be decoded."""
+    try:
+        return decode_rgb(path, _MOST_PIXELS)
+    except InputError as error:
+        return InputError(
+            path, error.problem, found=error.found, expected=error.expected,
+            remedy=f"{error.remedy}, {_OR_SKIP}",
+        )  # fmt: skip
 
 
 def _place(name: str) -> tuple[str | None, str | None]:

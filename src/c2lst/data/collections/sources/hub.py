@@ -179,10 +179,10 @@ def _class_name(number: int | None, names: list[str]) -> str | None:
     return names[number] if number is not None and 0 <= number < len(names) else None
 
 
-def _stored_bytes(stored: Any, where: str) -> bytes:
+def _stored_bytes(stored: Any, where: str) -> bytes | InputError:
     image = stored.get("bytes") if isinstance(stored, Mapping) else None
     if image is None and isinstance(stored, Mapping) and stored.get("path"):
         image = image_bytes(Path(stored["path"]))
     if not image:
         raise InputError(where, "has no image")
-    return bytes(image)
+    return image if isinstance(image, InputError) else bytes(image)

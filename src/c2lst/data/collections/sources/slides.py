@@ -19,6 +19,7 @@ LOOKS_FOR = (
 )
 
 _LARGEST_PATCH_PX = 4096
+_LARGEST_PATCH_BYTES = 1_000_000
 _SAME_MPP = 0.05
 
 
@@ -77,8 +78,9 @@ def _is_large(path: Path) -> bool:
     try:
         with opened(path) as image:
             return max(image.size) > _LARGEST_PATCH_PX
-    except InputError:  # Pillow refuses the largest TIFFs; what is damaged is said when it is read
-        return path.suffix.lower() in (".tif", ".tiff")
+    except InputError:  # Pillow refuses the largest TIFFs; a damaged patch is a small file
+        large = path.is_file() and path.stat().st_size > _LARGEST_PATCH_BYTES
+        return large and path.suffix.lower() in (".tif", ".tiff")
 
 
 class SlideTiles:

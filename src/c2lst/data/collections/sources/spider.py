@@ -125,7 +125,7 @@ class Spider:
             )
         self._report_missing(seen)
 
-    def _from_archive(self) -> Iterator[tuple[str, int, bytes]]:
+    def _from_archive(self) -> Iterator[tuple[str, int, bytes | InputError]]:
         def wanted(member: str) -> bool:
             return self._index.find(PurePosixPath(member).name) is not None
 
@@ -135,7 +135,7 @@ class Spider:
             if row is not None:
                 yield name, row, image
 
-    def _from_folder(self, seen: np.ndarray) -> Iterator[tuple[str, int, bytes]]:
+    def _from_folder(self, seen: np.ndarray) -> Iterator[tuple[str, int, bytes | InputError]]:
         for entry in self._entries():
             for name in (entry.image, *(entry.context if self.context else ())):
                 row = self._index.find(name)
