@@ -57,7 +57,7 @@ def fraction_curves(means: DataFrame, comparisons: DataFrame) -> Image:
                 _changes(panel, here[here["method"] == method])
                 name = f"{network} alone" if method == NETWORK else f"c2lst + {network}"
                 panel.set_title(f"{where}: {name}", fontsize=9)
-            legend(line[2])  # both panels have the same arms
+            legend(line[2], of=line[1])  # networks alone have no arm that c2lst has not
         return rendered(figure)
 
 

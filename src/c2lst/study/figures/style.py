@@ -67,10 +67,13 @@ def fraction_axis(panel: Any, fractions: Sequence[float], label: str) -> None:
     panel.set_ylabel(label, fontsize=8)
 
 
-def legend(panel: Any) -> None:
-    """Put the legend beside the panel, where there is something to explain."""
-    if panel.get_legend_handles_labels()[0]:
-        panel.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+def legend(panel: Any, of: Any = None) -> None:
+    """Put the legend beside the panel, or that ``of`` another, if there is something to explain."""
+    handles, labels = (panel if of is None else of).get_legend_handles_labels()
+    if handles:
+        panel.legend(
+            handles, labels, fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5)
+        )
 
 
 def colour(contender: Contender) -> str:
