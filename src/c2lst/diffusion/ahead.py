@@ -11,8 +11,8 @@ from torch import Tensor
 Fetch = Callable[..., dict[str, Tensor]]
 """Maps a request to samples, the first axis of each tensor being the sample."""
 
-Request = tuple[int, *tuple[np.ndarray, ...]]
-"""A step, the indices of samples that it wants, and what else says which they are."""
+Request = tuple[int, np.ndarray, np.ndarray]
+"""A step, the indices of samples that it wants, and their positions in its batch."""
 
 
 class ReadAhead:
@@ -54,5 +54,5 @@ class ReadAhead:
 
 
 def _same(one: Request, other: Request) -> bool:
-    arrays = zip(one[1:], other[1:], strict=True)
-    return one[0] == other[0] and all(np.array_equal(a, b) for a, b in arrays)
+    (step, *arrays), (other_step, *others) = one, other
+    return step == other_step and all(map(np.array_equal, arrays, others))

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from c2lst.diffusion.ahead import Request
 from c2lst.diffusion.draws import Draws
 from c2lst.diffusion.gradient import BatchGradient, LossFunction, Source
 from c2lst.diffusion.numerics import autocast
@@ -117,18 +118,20 @@ class PrivateGradient(BatchGradient):
         total, chosen = 0.0, self.sampled(step)
         for weight in self._weights:
             weight.grad = torch.zeros_like(weight)
-        for indices in np.array_split(chosen, max(1, math.ceil(len(chosen) / self.micro_batch))):
-            if len(indices):
-                losses, gradients = self._per_sample(step, indices)
+        parts = max(1, math.ceil(len(chosen) / self.micro_batch))
+        for positions in np.array_split(np.arange(len(chosen)), parts):
+            if len(positions):
+                losses, gradients = self._per_sample((step, chosen[positions], positions))
                 _add_clipped(self._weights, gradients, self.mechanism.clip)
                 # A mean over few samples that is not finite must not stop the noise from coming.
                 total += float(losses.nan_to_num(0, 0, 0).sum())
         return total
 
-    def _per_sample(self, step: int, indices: np.ndarray) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def _per_sample(self, request: Request) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return losses ``(B,)`` and the gradient of each, ``(B, *shape)`` for each weight."""
         device = self._processes.device
-        batch = {k: v.to(device) for k, v in self._ahead.take((step, indices), None).items()}
+        step, indices, _ = request
+        batch = {k: v.to(device) for k, v in self._ahead.take(request, None).items()}
         draws = Draws(self._settings.seed, step, indices.tolist(), device)
         with self._copied.copies(len(indices)) as copies:
             with autocast(self._settings, device):
