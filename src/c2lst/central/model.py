@@ -280,7 +280,7 @@ class CentralModel:
         Parameters
         ----------
         directory
-            Where to; a folder that is there is replaced.
+            Where to; an earlier model there is replaced, anything else is refused.
         training
             Folder of the training, whose log is kept with the model.
         """
@@ -307,7 +307,7 @@ class CentralModel:
         Parameters
         ----------
         directory
-            Where to; a folder that is there is replaced.
+            Where to; an earlier model there is replaced, anything else is refused.
         licence
             Of the training patches, as the hub names it; by default what the collection says.
         recipe

@@ -40,7 +40,7 @@ def write_plan(
     Parameters
     ----------
     directory
-        Where to; a plan that is there is replaced.
+        Where to; an earlier plan there is replaced, anything else is refused.
     names, centres_px
         Of all spots of the slide, (n,) and (n, 2) as (x, y) in full-resolution px.
     mpp

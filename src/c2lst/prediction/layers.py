@@ -52,7 +52,8 @@ def left_out_baselines(
 ) -> dict[str, np.ndarray]:
     """Predict training spots by every baseline fitted without their fold: name to (n, G).
 
-    The folds are those of :attr:`ExpressionPredictor.left_out` for the same seed.
+    Up to 1,000 training spots the folds are those of :attr:`ExpressionPredictor.left_out` for the
+    same seed.
 
     Parameters
     ----------
