@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -14,6 +13,7 @@ from c2lst import __version__
 from c2lst.progress import logger
 from c2lst.storage import read_json, whole_directory, write_json
 from c2lst.study.arms import Material, needs_pool, pairs_for
+from c2lst.study.fits import clear, fit_folder
 from c2lst.study.grid import ADVISED, BASELINE, NO_NETWORK, Cell
 from c2lst.study.kept_maps import MAP_SEED
 from c2lst.study.shared import FEATURES, Study
@@ -53,8 +53,9 @@ def carry_out(study: Study, cell: Cell) -> None:
     }
     with whole_directory(study.cell_folder(cell)) as partial:
         for name, table in tables.items():
-            table.to_parquet(partial / name, index=False)
+            _narrow(table).to_parquet(partial / name, index=False)
         write_json(partial / CELL_JSON, facts)
+    clear(study, cell)
 
 
 def _judged(
@@ -79,7 +80,7 @@ def _judged(
 def _predictions(study: Study, cell: Cell) -> tuple[AnnData, dict[str, Any]]:
     """Predict every spot of the section, and say what the cell is."""
     material = _material(study, cell)
-    scratch = material.directory.scratch("cells") / study.cell_folder(cell).name
+    scratch = fit_folder(study, cell)
     facts = {
         **{"pairs": 0, "steps": 0, "networks": 0, "train_spots": len(material.split.train)},
         **material.directory.summary("features"),
@@ -90,7 +91,6 @@ def _predictions(study: Study, cell: Cell) -> tuple[AnnData, dict[str, Any]]:
     else:
         predictions, fitted = _default(study, cell, material, scratch)
         facts |= fitted
-    shutil.rmtree(scratch, ignore_errors=True)
     return predictions, facts
 
 
@@ -224,6 +224,13 @@ def _labelled(table: DataFrame, cell: Cell, facts: Mapping[str, Any]) -> DataFra
     for place, (name, value) in enumerate({**labels, **facts}.items()):
         table.insert(place, name, value)
     return table if arm.name == NO_NETWORK else table[of_arm]
+
+
+def _narrow(table: DataFrame) -> DataFrame:
+    """Keep measured numbers to seven digits; those that name the split stay as they are."""
+    named = ("fraction",)
+    wide = [name for name in table.select_dtypes("float64") if name not in named]
+    return table.astype(dict.fromkeys(wide, "float32"))
 
 
 class _Warnings(logging.Handler):

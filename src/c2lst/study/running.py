@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from c2lst.errors import InputError
 from c2lst.progress import logger, progress_bar
 from c2lst.study.cells import carry_out
+from c2lst.study.fits import weighed
 from c2lst.study.grid import Cell, SplitKey, StudySettings
 from c2lst.study.pace import Pace
 from c2lst.study.record import open_record, whole_grid, write_record
@@ -201,7 +202,14 @@ def _work(study: Study, splits: list[SplitKey], jobs: int) -> dict[Cell, Failure
     tasks: list[SplitKey | Cell] = list(todo)
 
     def next_tasks(task: SplitKey | Cell, failure: Failure | None) -> list[SplitKey | Cell]:
-        return list(todo[task]) if isinstance(task, SplitKey) and failure is None else []
+        if isinstance(task, SplitKey):
+            cells = [] if failure else todo[task]
+            return [cell for cell in cells if not before(cell)]
+        freed = [cell for cell in todo[task.split] if task in before(cell)]
+        return [cell for cell in freed if not any(c in waiting for c in before(cell))]
+
+    def before(cell: Cell) -> list[Cell]:
+        return [c for c in weighed(study, cell) if c in todo[cell.split]]
 
     with progress_bar("study", total, completed=total - count) as bar:
         for task, failure in work_off(tasks, partial(do, study), next_tasks, jobs):
