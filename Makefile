@@ -1,10 +1,12 @@
 # make demo: set-up, then the main job on simulated tissue; make test: set-up, then the tests, with
 # one thread for each worker: more of them than cores wait for one another. make docs: the site.
 # make evidence: hours, and it goes on where it stopped; C2LST_DATA names the real sections' folder.
+# With RESULTS=benchmarks/results it goes on from what is kept there, and adds to it.
 # demo and evidence take CENTRAL=builtin or a folder: the central model to start from.
 VENV := .venv
 PYTHON ?= python3
 FROM := $(if $(CENTRAL),--central $(CENTRAL))
+KEPT := $(if $(RESULTS),--results $(RESULTS))
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
@@ -36,7 +38,7 @@ docs: $(VENV)/ready
 	$(BIN)/python -m sphinx -W --keep-going docs site
 
 evidence: $(VENV)/ready
-	$(BIN)/python benchmarks/evidence.py -o evidence $(FROM) --docs docs
+	$(BIN)/python benchmarks/evidence.py -o evidence $(FROM) $(KEPT) --docs docs
 
 clean:
 	rm -rf $(VENV) demo site

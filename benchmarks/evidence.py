@@ -3,9 +3,12 @@
 Parts: ``baselines`` and ``pairs``, a study of real sections that goes on where it stopped (without
 networks, then with what synthetic pairs do to them); ``simulated``, ``superres``, ``ingest`` and
 ``training``, scripts of this folder whose tables go to the page. The page is written anew after
-each part from what is done. All of it takes hours, the smoke test less than a minute.
+each part from what is done. All of it takes hours, the smoke test less than a minute. What was
+computed for the page in the repository is kept in ``results`` of this folder: ``--results`` goes on
+from there and adds to it, and without parts writes the page alone.
 
     C2LST_DATA=DATA python benchmarks/evidence.py -o OUT
+    python benchmarks/evidence.py -o OUT --results benchmarks/results --parts
     python benchmarks/evidence.py -o OUT --smoke
 """
 
@@ -16,6 +19,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from evidence_kept import COMMANDS, keep, read_commands, take_up
 from evidence_page import write_evidence
 from evidence_parts import PARTS, TOY, measure
 from evidence_study import GRIDS, full, smoke
@@ -29,7 +33,6 @@ SECTIONS = ("C2", "C3", "C4", "C5")
 FRACTIONS = (0.05, 0.1, 0.25, 0.5)
 REPEATED = ("sections", "parts", "preset", "seeds", "fractions", "ratios", "controls", "networks")
 CONFIG = Path(__file__).with_name("evidence.toml")
-COMMANDS = "commands.txt"
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -38,10 +41,18 @@ def main(words: Sequence[str] | None = None) -> None:
     plan = smoke(output) if arguments.smoke else full(arguments)
     measured = (TOY,) if arguments.smoke else [p for p in PARTS if p.name in arguments.parts]
     command = repeatable(arguments)
-    commands = remembered(output / COMMANDS, command)
+    if arguments.results:
+        take_up(arguments.results, output, plan.sections)
+    commands = remembered(output / COMMANDS, command if plan.grids or measured else None)
 
     def write() -> None:
-        logger.info("%s", write_evidence(output, docs, commands, plan.central))
+        kept = arguments.results is not None
+        logger.info("%s", write_evidence(output, docs, commands, plan.central, kept=kept))
+        if kept:
+            keep(output, arguments.results)
+
+    if not plan.grids and not measured:
+        write()
 
     for grid in plan.grids:
         outcome = run_study(
@@ -66,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
         "--central", type=Path, default=Path(BUILTIN), help="folder, or builtin (the default)"
     )
     parsed.add_argument("--sections", nargs="+", default=list(SECTIONS), help="of her2st, or paths")
-    parsed.add_argument("--parts", nargs="+", choices=names, default=names)
+    parsed.add_argument("--parts", nargs="*", choices=names, default=names)
     parsed.add_argument("--preset", default="small")
     parsed.add_argument("--config", type=Path, default=CONFIG, help="TOML file with settings")
     parsed.add_argument("--seeds", type=int, default=3)
@@ -77,14 +88,15 @@ def parser() -> argparse.ArgumentParser:
     parsed.add_argument("--baselines", nargs="*", default=[], help="resnet-50, densenet-121")
     parsed.add_argument("--jobs", type=int, default=1)
     parsed.add_argument("--docs", type=Path, help="where evidence.md goes; OUT/docs by default")
+    parsed.add_argument("--results", type=Path, help="folder of kept results, gone on from")
     parsed.add_argument("--smoke", action="store_true", help="a minute, on simulated tissue")
     return parsed
 
 
-def remembered(path: Path, command: str) -> list[str]:
+def remembered(path: Path, command: str | None) -> list[str]:
     """Return the commands that made this folder, in order, this one among them."""
-    known = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    if command not in known:
+    known = read_commands(path.parent)
+    if command and command not in known:
         known.append(command)
         with whole_file(path) as partial:
             partial.write_text("\n".join(known) + "\n", encoding="utf-8")

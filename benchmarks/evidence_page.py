@@ -14,7 +14,7 @@ from evidence_words import Evidence, findings
 from c2lst.central.hub import model_folder
 from c2lst.storage import read_json, whole_file
 from c2lst.study.page import write_study_page
-from c2lst.study.record import is_study, read_record
+from c2lst.study.record import is_study, read_record, shared_seconds
 from c2lst.study.regimes import standings
 from c2lst.study.results import (
     BLOCK_TABLE,
@@ -59,7 +59,21 @@ MAPS = (
 )
 
 
-def write_evidence(output: Path, docs: Path, commands: Sequence[str], central: Path | None) -> Path:
+KEPT = (
+    "What they computed is kept in `benchmarks/results`. From there the page is written again in a "
+    "minute, without data, and gone on from by any of them with `--results benchmarks/results`:"
+)
+REWRITE = "python benchmarks/evidence.py -o OUT --results benchmarks/results --parts"
+
+
+def write_evidence(
+    output: Path,
+    docs: Path,
+    commands: Sequence[str],
+    central: Path | None,
+    *,
+    kept: bool = False,
+) -> Path:
     """Write ``evidence.md`` and its figures from what is done.
 
     Parameters
@@ -73,12 +87,15 @@ def write_evidence(output: Path, docs: Path, commands: Sequence[str], central: P
     central
         Folder or name of the central model, whose card says what it has seen; None where each
         split has its own.
+    kept
+        Whether the results are in the repository, as the page then says.
     """
     study, pictures = output / "study", docs / "evidence"
     lines = [
         "# Evidence", "",
         "No number or sentence of this page is written by hand: it is written by", "",
         *fenced("\n".join(commands)),
+        *([KEPT, "", *fenced(REWRITE)] if kept else []),
     ]  # fmt: skip
     if is_study(study):
         write_study_page(study)
@@ -231,8 +248,7 @@ def _made(study: Path, record: dict[str, Any], central: Path | None) -> Iterator
 
     cells = [read_json(cell / "cell.json") for cell in finished_cells(study)]
     asked = sum(len(of_split) for of_split in record["cells"].values())
-    stages = [read_json(p)["stages"] for p in study.glob("splits/*/*/manifest.json")]
-    shared = sum(stage["seconds"] for of_split in stages for stage in of_split.values())
+    shared = sum(shared_seconds(study, record).values())
     machine, grid_ = record["machine"], record["request"]["grid"]
     packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
     yield from ("## How it was made", "")

@@ -71,11 +71,12 @@ def full(arguments: argparse.Namespace) -> Plan:
             seeds=arguments.seeds,
         ),
     }
+    asked = [grids[part] for part in GRIDS if part in arguments.parts]
     return Plan(
-        [section_path(name) for name in arguments.sections],
+        [section_path(name) for name in arguments.sections] if asked else [],
         load_settings(arguments.preset, arguments.config),
         arguments.central,
-        [grids[part] for part in GRIDS if part in arguments.parts],
+        asked,
     )
 
 

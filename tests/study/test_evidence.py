@@ -16,7 +16,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def evidence(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module
-    for name in ("", "_page", "_parts", "_study", "_words"):
+    for name in ("", "_kept", "_page", "_parts", "_study", "_words"):
         sys.modules.pop(f"evidence{name}", None)
 
 

@@ -89,3 +89,16 @@ def whole_grid(record: Mapping[str, Any], asked: StudySettings) -> StudySettings
     """Return the grid that holds what was asked for before and what is asked for now."""
     before = record["request"].get("grid")
     return asked if before is None else StudySettings(**before).merged(asked)
+
+
+def shared_seconds(folder: Path, record: Mapping[str, Any]) -> dict[str, float]:
+    """Say how long the shared work of each split took, by ``section/split``.
+
+    A record that was brought from elsewhere says so of splits whose own folder stayed there.
+    """
+    seconds = dict(record.get("seconds", {}))
+    for path in sorted(folder.glob("splits/*/*/manifest.json")):
+        stages = read_json(path, required=("stages",))["stages"].values()
+        took = round(sum(stage["seconds"] for stage in stages), 2)
+        seconds[f"{path.parent.parent.name}/{path.parent.name}"] = took
+    return seconds

@@ -26,7 +26,7 @@ def read_sections(study: Study, paths: Sequence[Path], record: dict[str, Any]) -
     with progress_bar("read", len(paths)) as bar:
         for path in paths:
             name = record["sections"].get(str(path))
-            if name is None:
+            if name is None or not study.section_folder(name).is_dir():
                 name = _read(study, path, record)
                 record["sections"][str(path)] = name
                 write_record(study.root, record)
@@ -40,7 +40,8 @@ def _read(study: Study, path: Path, record: dict[str, Any]) -> str:
 
     size, patch_um = _patch(study)
     section = read(path, patch_um=patch_um, size=size)
-    if section.name in record["sections"].values():
+    others = (name for other, name in record["sections"].items() if other != str(path))
+    if section.name in others:
         raise InputError(
             path,
             "a section of this name is given twice",
