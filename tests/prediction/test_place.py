@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c2lst.errors import InputError
+from c2lst.prediction.components import Components
 from c2lst.prediction.kernels import ViewKernel
 from c2lst.prediction.place import AdditiveGaussianProcess
-from c2lst.prediction.solving import solve
+from c2lst.prediction.solving import Fold, gram_of, relative_variance, solve
 
 
 def draw(n: int, genes: int = 20, seed: int = 0, noise: float = 0.3):
@@ -83,6 +84,75 @@ def test_leave_one_out_formula_equals_leaving_out(uneven):
                 for w, k in zip(process.weights[j], process.kernels, strict=True)
             )
             assert (across @ less.dual[:, j])[0] == pytest.approx(everything.left_out[out, j])
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_folds_left_out_by_formula_equal_leaving_them_out(uneven):
+    y, views = draw(30)
+    library_size = np.random.default_rng(1).uniform(500, 9000, 30) if uneven else None
+    process = AdditiveGaussianProcess.fit(y, views, library_size=library_size)
+    outs = [np.arange(30) % 4 == fold for fold in range(4)]
+
+    def solved(kept, folds=()):
+        given = (process.kernels, rows(process.train, kept), process.scores[kept])
+        return solve(*given, process.weights, process.noise, process.spot_noise[kept], folds)
+
+    whole = solved(np.arange(30), [Fold(out, process.scores[~out]) for out in outs])
+    for out, found in zip(outs, whole.folds, strict=True):
+        less = solved(~out)
+        for j in (0, 3):
+            across = [
+                kernel(process.train[kernel.view][out], process.train[kernel.view][~out])
+                for kernel in process.kernels
+            ]
+            own = [kernel.diagonal(process.train[kernel.view][out]) for kernel in process.kernels]
+            mean = sum(w * k for w, k in zip(process.weights[j], across, strict=True))
+            np.testing.assert_allclose(mean @ less.dual[:, j], found.scores[:, j])
+            variance = relative_variance(
+                gram_of(process.kernels, rows(process.train, ~out)), across, own,
+                process.weights[j], process.noise[j], process.spot_noise[~out],
+            )  # fmt: skip
+            np.testing.assert_allclose(whole.amplitude[j] * variance, found.variance[:, j])
+
+
+def test_a_fold_that_is_left_out_knows_nothing_of_its_expression():
+    y, views = draw(40)
+    out = np.arange(40) < 8
+    changed = np.where(out[:, None], y + 3.0, y)
+    process = AdditiveGaussianProcess.fit(y, views)
+
+    def left_out(values):
+        left = Components.of(values[~out], np.ones(32), 24)
+        given = (process.kernels, views, process.scores, process.weights, process.noise)
+        found = solve(*given, np.ones(40), [Fold(out, left.scores)]).folds[0]
+        return left.expression(found.scores)
+
+    np.testing.assert_array_equal(left_out(y), left_out(changed))
+
+
+def test_folds_are_as_far_off_as_refits_and_farther_than_spots_alone():
+    y, views = draw(120, seed=2)
+    folds = np.arange(120) % 5
+    refitted = np.empty_like(y)
+    for fold in range(5):
+        out = folds == fold
+        less = AdditiveGaussianProcess.fit(y[~out], rows(views, ~out))
+        refitted[out] = less.predict(rows(views, out))[0]
+    folded = AdditiveGaussianProcess.fit(y, views, folds=folds).left_out
+    alone = AdditiveGaussianProcess.fit(y, views).left_out
+    errors = [np.abs(x - y).mean() for x in (refitted, folded, alone)]
+    assert errors[1] == pytest.approx(errors[0], rel=0.01)
+    assert errors[2] < errors[1]
+
+
+def test_folds_left_out_without_signal_are_the_mean_of_the_others():
+    half = np.random.default_rng(3).normal(size=(15, 4))
+    y = np.concatenate([half, -half])  # mean and median agree
+    views, kernels = {"image": np.zeros((30, 1))}, {"image": ViewKernel("linear")}
+    folds = np.arange(30) // 10
+    process = AdditiveGaussianProcess.fit(y, views, kernels=kernels, folds=folds)
+    expected = np.stack([y[folds != fold].mean(axis=0) for fold in folds])
+    np.testing.assert_allclose(process.left_out, expected, atol=1e-6)
 
 
 def test_left_out_without_signal_is_the_mean_of_the_others():

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from c2lst.prediction.predictor import PredictorSettings
 
 REFIT_SPOTS = 1000
-"""Most training spots that are left out by ten refits; beyond, in closed form, where one spot of so
-many has little part in kernels, scale and centre."""
+"""Most training spots that are left out by ten refits; beyond, the same folds in closed form, for
+which kernels and weights are chosen once: a tenth of so many has no part in them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +80,13 @@ def fit_process(
     seen = {name: home.features[name][home.train] for name in views}
     seen[PLACE] = home.centres_um[home.train]
 
-    def fit(rows: np.ndarray) -> AdditiveGaussianProcess:
+    def fit(rows: np.ndarray, folds: np.ndarray | None = None) -> AdditiveGaussianProcess:
         return AdditiveGaussianProcess.fit(
             observed[rows],
             {name: x[rows] for name, x in seen.items()},
             library_size=measured.library_size[rows],
             components=settings.components,
+            folds=folds,
             seed=settings.seed,
         )
 
@@ -93,17 +94,16 @@ def fit_process(
         return fit(rows).predict({name: x[out] for name, x in seen.items()})
 
     n, targets = len(observed), home.unsampled_um
-    process = fit(np.arange(n))
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in process.view_weights.items())
-    logger.info("variance shares: %s", shares)
     sets = fold_sets(seen[PLACE], targets, settings.seed)
     # A process needs two spots: of two, none can be left out.
+    process = fit(np.arange(n), sets[0] if n > REFIT_SPOTS else None)
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in process.view_weights.items())
+    logger.info("variance shares: %s", shares)
     if 2 < n <= REFIT_SPOTS:
         found = left_out(refit, seen[PLACE], sets)
     else:
-        alone = np.arange(n)
         found = LeftOut(
-            alone, gaps(seen[PLACE], alone), process.left_out, process.left_out_sd
+            np.arange(n), gaps(seen[PLACE], sets[0]), process.left_out, process.left_out_sd
         ).joined(left_out(refit, seen[PLACE], sets[1:]) if sets[1:] else None)
     widths = Widths.fit(observed, found, targets, home.pitch_um, LEVEL)
     return FittedProcess(process, found.first(n), widths)

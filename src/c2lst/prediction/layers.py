@@ -52,8 +52,7 @@ def left_out_baselines(
 ) -> dict[str, np.ndarray]:
     """Predict training spots by every baseline fitted without their fold: name to (n, G).
 
-    Up to 1,000 training spots the folds are those of :attr:`ExpressionPredictor.left_out` for the
-    same seed.
+    The folds are those of :attr:`ExpressionPredictor.left_out` for the same seed.
 
     Parameters
     ----------

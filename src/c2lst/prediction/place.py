@@ -17,17 +17,18 @@ the processes alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from c2lst.prediction.components import Components
 from c2lst.prediction.evidence import average_over_grid
 from c2lst.prediction.kernels import Kernel, ViewKernel, default_kernel
 from c2lst.prediction.process_files import read_process, write_process
 from c2lst.prediction.process_views import Views, checked_query, checked_training
-from c2lst.prediction.solving import Solution, gram_of, relative_variance, solve
+from c2lst.prediction.solving import Fold, Solution, gram_of, relative_variance, solve
 from c2lst.prediction.spot_noise import spot_noise, weighted_median
 
 COMPONENTS = 24
@@ -74,7 +75,8 @@ class AdditiveGaussianProcess:
         Shape (n, r): (Σ w K + ρ D)⁻¹ t of each component.
     left_out, left_out_sd
         Shape (n, G): mean and standard deviation predicted for each training spot from the
-        others (closed form, at the chosen weights), as a new spot whose depth is unknown.
+        others, or from those of other folds (closed form, at the chosen weights), as a new spot
+        whose depth is unknown.
     """
 
     kernels: tuple[Kernel, ...]
@@ -101,6 +103,7 @@ class AdditiveGaussianProcess:
         library_size: np.ndarray | None = None,
         kernels: Mapping[str, ViewKernel] | None = None,
         components: int = COMPONENTS,
+        folds: np.ndarray | None = None,
         seed: int = 0,
     ) -> AdditiveGaussianProcess:
         """Fit expression on views.
@@ -120,6 +123,10 @@ class AdditiveGaussianProcess:
             :func:`~c2lst.prediction.kernels.default_kernel`.
         components
             Most singular vectors; at most n - 1 exist.
+        folds
+            Which training spots are left out together: int (n,). What is left out is then free of
+            their expression but for kernels, weights and noise. By default each is left out alone,
+            from singular vectors and scales that have seen it.
         seed
             Which spots the grid is searched on, where there are very many.
 
@@ -130,35 +137,25 @@ class AdditiveGaussianProcess:
         """
         y, train = checked_training(y, views)
         uneven = spot_noise(library_size, len(y))
-        share = 1 / uneven / len(y)
-        mean = share @ y
-        spread = np.sqrt(share @ (y - mean) ** 2)
-        # A gene that is constant over the sampled spots stays at its value.
-        spread = np.where(spread > 1e-12, spread, 0.0)
-        standardised = (y - mean) / np.where(spread > 0, spread, 1.0)
-        _, values, axes = np.linalg.svd(
-            standardised / np.sqrt(uneven)[:, None], full_matrices=False
-        )
-        rank = int((values > 1e-9 * (values[0] or 1)).sum())
-        axes = axes[: max(1, min(components, len(y) - 1, rank))]
-        scores = standardised @ axes.T
-
+        whole = Components.of(y, uneven, components)
         chosen = kernels or {}
         functions = tuple(
             kernel
             for view in sorted(train)
             for kernel in chosen.get(view, default_kernel(view)).fit(view, train[view])
         )
-        weights, noise = average_over_grid(functions, train, scores, uneven, seed)
-        solved = solve(functions, train, scores, weights, noise, uneven)
+        weights, noise = average_over_grid(functions, train, whole.scores, uneven, seed)
+        left = _left(y, uneven, components, folds)
+        held = [Fold(out, others.scores) for out, others in left]
+        solved = solve(functions, train, whole.scores, weights, noise, uneven, held)
         fitted = cls(
             functions,
             train,
-            mean,
-            spread,
-            mean,
-            axes,
-            scores,
+            whole.mean,
+            whole.spread,
+            whole.mean,
+            whole.axes,
+            whole.scores,
             uneven,
             weights,
             noise,
@@ -167,9 +164,11 @@ class AdditiveGaussianProcess:
             y,
             y,
         )
-        return fitted._with_left_out(y, solved)
+        return fitted._with_left_out(y, solved, left)
 
-    def _with_left_out(self, y: np.ndarray, solved: Solution) -> AdditiveGaussianProcess:
+    def _with_left_out(
+        self, y: np.ndarray, solved: Solution, left: Sequence[tuple[np.ndarray, Components]]
+    ) -> AdditiveGaussianProcess:
         signal = (solved.left_out @ self.axes) * self.spread
         share = 1 / self.spot_noise / len(y)
         # Absolute error wants the median of what the signal leaves, but the median of few sparse
@@ -178,7 +177,13 @@ class AdditiveGaussianProcess:
         # The centre saw the spot that is left out: for the mean, its residual is short by the
         # spot's share of it, whatever the values; the median is treated alike.
         left_out = y - (y - centre - signal) / (1 - share)[:, None]
-        sd = self._spread_of(solved.left_out_variance)
+        variance = solved.left_out_variance
+        for (out, others), found in zip(left, solved.folds, strict=True):
+            part = share[out] @ (y - signal)[out]
+            without = (centre - part) / (1 - share[out].sum())
+            left_out[out] = others.expression(found.scores) + without
+            variance[out] = found.variance
+        sd = self._spread_of(variance)
         return replace(self, centre=centre, left_out=left_out, left_out_sd=sd)
 
     @property
@@ -275,3 +280,11 @@ class AdditiveGaussianProcess:
             If a file or an array is missing.
         """
         return cls(**read_process(directory, _ARRAYS))
+
+
+def _left(
+    y: np.ndarray, spot_noise: np.ndarray, most: int, folds: np.ndarray | None
+) -> list[tuple[np.ndarray, Components]]:
+    """Return the spots of each fold, bool (n,), with the components of all others."""
+    outs = [] if folds is None else [folds == fold for fold in np.unique(folds)]
+    return [(out, Components.of(y[~out], spot_noise[~out], most)) for out in outs]

@@ -11,6 +11,36 @@ from c2lst.prediction.kernels import Kernel
 
 
 @dataclass(frozen=True)
+class Fold:
+    """Training spots that are left out together.
+
+    Parameters
+    ----------
+    out
+        Which of the n training spots: bool (n,).
+    scores
+        Shape (n - m, r'): components of the others, as found without these m; r' of the r.
+    """
+
+    out: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class FoldSolution:
+    """Components of the m spots of a fold, predicted from the others: (m, r'), (m, r)."""
+
+    scores: np.ndarray
+    variance: np.ndarray
+
+    @classmethod
+    def empty(cls, fold: Fold, rank: int) -> FoldSolution:
+        """Make room for them."""
+        spots = int(fold.out.sum())
+        return cls(np.empty((spots, fold.scores.shape[1])), np.empty((spots, rank)))
+
+
+@dataclass(frozen=True)
 class Solution:
     """The r components of n training spots solved; what is left out is exact at their weights.
 
@@ -23,12 +53,15 @@ class Solution:
     left_out, left_out_variance
         Shape (n, r): components predicted from the other spots, and the variance of what would be
         observed there with noise ρ, as at any new spot.
+    folds
+        The same of spots that were left out together.
     """
 
     dual: np.ndarray
     amplitude: np.ndarray
     left_out: np.ndarray
     left_out_variance: np.ndarray
+    folds: tuple[FoldSolution, ...] = ()
 
 
 def solve(
@@ -38,12 +71,14 @@ def solve(
     weights: np.ndarray,
     noise: np.ndarray,
     spot_noise: np.ndarray,
+    folds: Sequence[Fold] = (),
 ) -> Solution:
     """Solve components ``scores`` (n, r) at ``weights`` (r, M), ``noise`` (r,)."""
     gram = gram_of(kernels, train)
     n, rank = scores.shape
     dual, left_out, variance = (np.empty((n, rank)) for _ in range(3))
     amplitude = np.empty(rank)
+    folded = tuple(FoldSolution.empty(fold, rank) for fold in folds)
     for j in range(rank):
         share = float(noise[j])
         inverse = np.linalg.inv(covariance(gram, weights[j], share * spot_noise))
@@ -53,7 +88,23 @@ def solve(
         left_out[:, j] = scores[:, j] - dual[:, j] / np.diag(inverse)
         own = 1 / np.diag(inverse) - share * spot_noise
         variance[:, j] = amplitude[j] * (np.maximum(own, 0.0) + share)
-    return Solution(dual, amplitude, left_out, variance)
+        for fold, found in zip(folds, folded, strict=True):
+            own = _leave_out(inverse, fold, found, j) - share * spot_noise[fold.out]
+            found.variance[:, j] = amplitude[j] * (np.maximum(own, 0.0) + share)
+    return Solution(dual, amplitude, left_out, variance, folded)
+
+
+def _leave_out(inverse: np.ndarray, fold: Fold, found: FoldSolution, j: int) -> np.ndarray:
+    """Predict component ``j`` of a fold, and return its variance with the spots' own noise: (m,).
+
+    The same equations for a block F and the others K: t_F given t_K has the covariance
+    ((Σ⁻¹)_FF)⁻¹ and the mean -((Σ⁻¹)_FF)⁻¹ (Σ⁻¹)_FK t_K. No system of the others is solved.
+    """
+    block = np.linalg.inv(inverse[np.ix_(fold.out, fold.out)])
+    if j < fold.scores.shape[1]:
+        across = inverse[np.ix_(fold.out, ~fold.out)]
+        found.scores[:, j] = -block @ (across @ fold.scores[:, j])
+    return np.asarray(np.diag(block))
 
 
 def gram_of(kernels: Sequence[Kernel], train: Mapping[str, np.ndarray]) -> list[np.ndarray]:
