@@ -5,6 +5,8 @@ import pytest
 from c2lst.data.preprocessing import Preprocessing
 from c2lst.errors import InputError
 from c2lst.prediction import grid
+from c2lst.prediction.calibration import Measured
+from c2lst.prediction.cotraining import CrossFittedNetwork
 from c2lst.prediction.grid import predict_grid
 from c2lst.prediction.predictor import ExpressionPredictor, PredictorSettings
 
@@ -52,6 +54,25 @@ def test_a_place_on_an_unsampled_spot_is_predicted_as_that_spot(fitted, small_se
     spots = fitted.predict(small_section)
     np.testing.assert_allclose(between.mean, spots.mean[rows], atol=2e-4)
     np.testing.assert_allclose(between.upper, spots.upper[rows], atol=2e-4)
+
+
+def test_networks_that_have_no_say_are_not_asked(
+    fitted, small_section, small_split, whole, monkeypatch
+):
+    training = small_split.training(small_section)
+    left_out = fitted.without_network(Measured.of(training, fitted.preprocessing))
+    asked = []
+    predict = CrossFittedNetwork.predict
+
+    def counted(self, images):
+        asked.append(len(images))
+        return predict(self, images)
+
+    monkeypatch.setattr(CrossFittedNetwork, "predict", counted)
+    found = predict_grid(left_out, small_section, 100.0, colours)
+    assert not asked and np.isfinite(found.X).all()
+    predict_grid(fitted, small_section, 100.0, colours)
+    assert sum(asked) == len(whole)
 
 
 def test_batches_do_not_change_the_map(fitted, small_section, whole, monkeypatch):

@@ -249,6 +249,8 @@ class ExpressionPredictor:
     ) -> Prediction:
         """Predict places on the slide of the fit that have an image and no counts.
 
+        There may be very many: networks that have no say are not asked, either.
+
         Parameters
         ----------
         names
@@ -265,14 +267,17 @@ class ExpressionPredictor:
         InputError
             If the features are not those of the fit.
         """
-        raw, network = self._looked_at(self.preprocessing, patches, len(names), features)
-        if set(raw) != set(self.reductions):
+        raw, network = checked_features(features, len(names)), None
+        encoded = set(self.reductions) - {NETWORK}
+        if set(raw) != encoded:
             raise InputError(
                 "grid",
                 "image features do not fit the predictor",
                 found=", ".join(sorted(raw)) or "none",
-                expected=", ".join(sorted(self.reductions)) or "none",
+                expected=", ".join(sorted(encoded)) or "none",
             )
+        if self.uses_network:
+            raw, network = self._looked_at(self.preprocessing, patches, len(names), features)
         views = {name: self.reductions[name](raw[name]) for name in self.views}
         centres_um = np.asarray(centres_um, dtype=np.float64)
         mean, sd = self.process.predict(views | {PLACE: centres_um})
