@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from c2lst.diffusion.ahead import ReadAhead
+from c2lst.diffusion.draws import Draws
 from c2lst.diffusion.gradient import BatchGradient
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.trainer import train
@@ -101,6 +102,29 @@ def test_a_training_reads_each_batch_once_and_none_after_its_end(micro_batch):
     assert list(chain(*batches)) == BatchesOf(settings, source).all()
     assert len(counted) == 2
     assert all(len(batch) <= (micro_batch or 8) for batch in batches)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 3])
+def test_noise_is_drawn_on_the_thread_that_works_ahead(micro_batch, monkeypatch):
+    settings = TrainSettings(steps=6, batch_size=8, learning_rate=0.1, micro_batch=micro_batch)
+    drawn, draw, numbers = [], Draws._draw, range(settings.steps)
+
+    def noted(self, kind, given):
+        drawn.append((self.step, threading.current_thread() is threading.main_thread()))
+        return draw(self, kind, given)
+
+    def noisy(model, batch, draws):
+        target = 2 * batch["x"] / 40 + 0.01 * draws.normal((1,))
+        return (model(batch["x"]) - target).square().mean(dim=1)
+
+    model, other = Line(), Line()
+    train(other, noisy, Numbers(), settings, label="line")
+    monkeypatch.setattr(Draws, "_draw", noted)
+    train(model, noisy, Numbers(), settings, label="line")
+    assert model.slope.item() == other.slope.item()
+    # What a loss draws is known from the batch before the one that is at hand.
+    late = {step for step, is_main in drawn if is_main}
+    assert late <= {0, 1} and {step for step, _ in drawn} == set(numbers)
 
 
 class Placed(Numbers):

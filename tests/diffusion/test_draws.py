@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,31 @@ def test_streams_differ_by_seed_step_and_position():
         for position in range(3)
     }
     assert len(values) == 27
+
+
+CALLS = st.lists(
+    st.sampled_from([("normal", (2, 2)), ("normal", ()), ("uniform", (3,)), ("integers", 7)]),
+    max_size=5,
+)
+
+
+def asked(draws, calls):
+    return [getattr(draws, kind)(given) for kind, given in calls]
+
+
+@given(CALLS, CALLS)
+def test_what_was_foreseen_changes_no_value(foreseen, calls):
+    plain, ahead = Draws(1, 2, [0, 3]), Draws(1, 2, [0, 3], foreseen=foreseen)
+    for one, other in zip(asked(plain, calls), asked(ahead, calls), strict=True):
+        assert torch.equal(one, other)
+    assert list(plain.calls) == list(ahead.calls) == calls
+
+
+def test_what_was_foreseen_is_drawn_at_once(monkeypatch):
+    calls = [("integers", 8), ("normal", (3, 4)), ("uniform", ())]
+    draws = Draws(1, 2, [0, 3], foreseen=calls)
+    monkeypatch.setattr(Draws, "_draw", lambda *given: pytest.fail("drawn when asked for"))
+    asked(draws, calls)
 
 
 def test_mixed_seeds_fit_a_signed_integer_and_do_not_commute():

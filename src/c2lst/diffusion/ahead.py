@@ -1,25 +1,25 @@
-"""Reading ahead: the next samples are fetched while the current ones are computed."""
+"""Working ahead: what the next batch needs is made ready while the current one is computed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import numpy as np
-from torch import Tensor
 
-Fetch = Callable[..., dict[str, Tensor]]
-"""Maps a request to samples, the first axis of each tensor being the sample."""
+Fetched = TypeVar("Fetched")
 
 Request = tuple[int, np.ndarray, np.ndarray]
 """A step, the indices of samples that it wants, and their positions in its batch."""
 
 
-class ReadAhead:
-    """Fetches samples on a thread of its own, one request ahead.
+class ReadAhead(Generic[Fetched]):
+    """Fetches what requests ask for on a thread of its own, one request ahead.
 
-    An accelerator would wait while patches are read and decoded. What is fetched, and the order of
-    the requests, are the same as without; memory holds two requests in place of one.
+    An accelerator would wait while patches are read and decoded, and noise is drawn. What is
+    fetched, and the order of the requests, are the same as without; memory holds two requests in
+    place of one.
 
     Parameters
     ----------
@@ -27,14 +27,14 @@ class ReadAhead:
         Is called on that thread alone, by one request at a time.
     """
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Callable[..., Fetched]) -> None:
         self._fetch = fetch
         # Its thread ends with it.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
-        self._ahead: tuple[Request, Future[dict[str, Tensor]]] | None = None
+        self._ahead: tuple[Request, Future[Fetched]] | None = None
 
-    def take(self, wanted: Request, following: Request | None) -> dict[str, Tensor]:
-        """Return the samples that are wanted, and begin to fetch those that follow.
+    def take(self, wanted: Request, following: Request | None) -> Fetched:
+        """Return what is wanted, and begin to fetch what follows.
 
         Parameters
         ----------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from c2lst.diffusion.ahead import Fetch, ReadAhead, Request
+from c2lst.diffusion.ahead import ReadAhead, Request
+from c2lst.diffusion.batches import Batches, Source
 from c2lst.diffusion.draws import Draws, mix_seed
 from c2lst.diffusion.numerics import (
     LossScale,
@@ -24,22 +25,6 @@ from c2lst.diffusion.order import DataOrder
 from c2lst.diffusion.processes import Processes
 from c2lst.errors import InputError
 from c2lst.progress import logger
-
-
-class Source(Protocol):
-    """Samples that can be fetched by index, in any order.
-
-    A source that changes from step to step says by ``at(step)`` what it is in one of them. One
-    whose samples differ by their place in the batch says by ``within(positions, size)`` what it is
-    at some positions, ascending, of an effective batch of ``size``.
-    """
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-
-    def fetch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        """Return the samples at ``indices``; the first axis of each tensor is the sample."""
-
 
 LossFunction = Callable[[nn.Module, dict[str, Tensor], Draws], Tensor]
 """Maps (model, batch, randomness) to a loss per sample, shape ``(B,)``."""
@@ -64,6 +49,9 @@ class BatchGradient:
         Those that take part.
     """
 
+    BY_SAMPLE = False
+    """Whether randomness goes with a sample, in place of its position in the batch."""
+
     def __init__(
         self,
         model: nn.Module,
@@ -79,7 +67,8 @@ class BatchGradient:
             self._model = cast(nn.Module, torch.compile(model))
         self._weights, self._buffers = weights, list(model.buffers())
         self._loss, self._settings = loss, settings
-        self._ahead = ReadAhead(_fetching(source, settings.batch_size))
+        self._batches = Batches(source, settings, processes.device, by_sample=self.BY_SAMPLE)
+        self._ahead = ReadAhead(self._batches.fetch)
         self._processes = processes
         self._order = DataOrder(len(source), settings.seed)
         self._share = processes.share(settings.batch_size)
@@ -170,13 +159,13 @@ class BatchGradient:
         for positions, request, following in zip(parts, wanted, then, strict=True):
             # Layers with randomness of their own (dropout) are a function of the step, too.
             torch.manual_seed(mix_seed(settings.seed, step, int(positions[0])))
-            fetched = self._ahead.take(request, following)
+            fetched, draws = self._ahead.take(request, following)
             batch = {k: v.to(device) for k, v in fetched.items()}
-            draws = Draws(settings.seed, step, positions.tolist(), device)
             with autocast(settings, device):
                 summed = self._loss(self._model, batch, draws).float().sum()
             (summed * (self.scale.value / settings.batch_size)).backward()
             total += summed.detach()
+            self._batches.foreseen = draws.calls
         return float(total)
 
     def _request(self, step: int, positions: np.ndarray) -> Request:
@@ -226,16 +215,3 @@ class BatchGradient:
                 self.micro_batch,
                 self.accumulation,
             )
-
-
-def _fetching(source: Source, size: int) -> Fetch:
-    """Return what fetches samples of a source as it is in a step, at some of its positions."""
-    at = getattr(source, "at", lambda step: source)
-
-    def fetch(step: int, indices: np.ndarray, positions: np.ndarray) -> dict[str, Tensor]:
-        now = at(step)
-        if hasattr(now, "within"):
-            now = now.within(positions, size)
-        return cast(Source, now).fetch(indices)
-
-    return fetch

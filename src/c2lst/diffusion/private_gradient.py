@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from c2lst.diffusion.ahead import Request
-from c2lst.diffusion.draws import Draws
-from c2lst.diffusion.gradient import BatchGradient, LossFunction, Source
+from c2lst.diffusion.batches import Source
+from c2lst.diffusion.gradient import BatchGradient, LossFunction
 from c2lst.diffusion.numerics import autocast
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.private import Mechanism, PrivacySettings, calibrate
@@ -54,6 +54,8 @@ class PrivateGradient(BatchGradient):
     InputError
         If several processes train together, or in fp16: neither is supported.
     """
+
+    BY_SAMPLE = True
 
     def __init__(
         self,
@@ -130,10 +132,9 @@ class PrivateGradient(BatchGradient):
     def _per_sample(self, request: Request) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return losses ``(B,)`` and the gradient of each, ``(B, *shape)`` for each weight."""
         device = self._processes.device
-        step, indices, _ = request
-        batch = {k: v.to(device) for k, v in self._ahead.take(request, None).items()}
-        draws = Draws(self._settings.seed, step, indices.tolist(), device)
-        with self._copied.copies(len(indices)) as copies:
+        fetched, draws = self._ahead.take(request, None)
+        batch = {k: v.to(device) for k, v in fetched.items()}
+        with self._copied.copies(len(draws)) as copies:
             with autocast(self._settings, device):
                 losses = self._loss(self._model, batch, draws).float()
             gradients = torch.autograd.grad(losses.sum(), copies, materialize_grads=True)

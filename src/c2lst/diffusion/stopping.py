@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from c2lst.diffusion.batches import Source
 from c2lst.diffusion.checkpoint import TrainHistory
 from c2lst.diffusion.draws import Draws, mix_seed
-from c2lst.diffusion.gradient import LossFunction, Source
+from c2lst.diffusion.gradient import LossFunction
 from c2lst.diffusion.numerics import autocast
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.processes import Processes

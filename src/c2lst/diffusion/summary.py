@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from c2lst.devices import device_name
+from c2lst.diffusion.batches import Source
 from c2lst.diffusion.draws import Draws
-from c2lst.diffusion.gradient import BatchGradient, LossFunction, Source
+from c2lst.diffusion.gradient import BatchGradient, LossFunction
 from c2lst.diffusion.numerics import LOW, autocast, precision_on
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.processes import Processes

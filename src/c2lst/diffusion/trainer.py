@@ -20,8 +20,9 @@ import torch
 from torch import nn
 
 from c2lst.diffusion.averages import Averages
+from c2lst.diffusion.batches import Source
 from c2lst.diffusion.checkpoint import Checkpoint, TrainHistory, check_space, tidy
-from c2lst.diffusion.gradient import BatchGradient, LossFunction, Source
+from c2lst.diffusion.gradient import BatchGradient, LossFunction
 from c2lst.diffusion.numerics import free_memory, numerics, own_randomness
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.processes import Processes
