@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,34 @@ def test_whatever_file_cannot_be_read_is_an_error_or_left_out(tiles, tmp_path, w
     manifest = collect([tiles], tmp_path / "out", CollectSettings(skip_unreadable=True))
     assert manifest["patches"] == 40
     assert [Path(file).name for file, _ in manifest["skipped"]] == [broken.name]
+
+
+@pytest.mark.parametrize("cut", ["at its head", "half way"])
+def test_a_damaged_slide_is_an_error_or_left_out_and_the_others_are_cut(
+    tmp_path, stained_image, cut
+):
+    import tifffile
+
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    for number, name in enumerate("abc"):
+        pixels = stained_image(640, 640, seed=number)
+        tifffile.imwrite(
+            folder / f"{name}.svs", pixels, tile=(64, 64), photometric="rgb",
+            compression="deflate", resolution=(5000, 5000), resolutionunit="CENTIMETER",
+        )  # fmt: skip
+    damaged, whole = folder / "b.svs", (folder / "b.svs").read_bytes()
+    if cut == "half way":  # the first tiles are sound
+        damaged.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    else:
+        damaged.write_bytes(whole[:200])
+    settings = CollectSettings(patch_um=100.0, size=16, mpp=2.0)
+    with pytest.raises(InputError, match=r"b\.svs.*--skip-unreadable"):
+        collect([folder], tmp_path / "out", settings)
+    manifest = collect([folder], tmp_path / "out", replace(settings, skip_unreadable=True))
+    assert [Path(file).name for file, _ in manifest["skipped"]] == ["b.svs"]
+    slides = {row["slide"] for row in table(tmp_path / "out")}
+    assert {"a", "c"} <= slides
 
 
 def test_sources_are_joined_and_told_apart(tiles, tmp_path):

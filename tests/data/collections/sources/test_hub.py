@@ -1,7 +1,7 @@
 import pytest
 
 from c2lst.data.collections.sources import find_source
-from c2lst.data.collections.sources.hub import HubName
+from c2lst.data.collections.sources.hub import HubName, _stored_bytes
 from c2lst.errors import InputError
 from miniatures.patches import patch_bytes
 
@@ -131,3 +131,10 @@ def test_names_are_read_and_written_the_same():
     for name in ("hf:a/b", "hf:a/b:c", "hf:a/b:c:train", "hf:a/b::train"):
         assert str(HubName.of(name)) == name
     assert HubName.of("hf:a/b::train") == HubName("a/b", None, "train")
+
+
+@pytest.mark.parametrize("stored", [None, {}, {"bytes": None, "path": None}, {"bytes": b""}])
+def test_a_row_without_an_image_may_be_left_out(stored):
+    found = _stored_bytes(stored, "hf:a/b, train row 3")
+    assert isinstance(found, InputError)
+    assert str(found) == "hf:a/b, train row 3: has no image; leave it out with --skip-unreadable"

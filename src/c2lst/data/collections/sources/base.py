@@ -45,6 +45,15 @@ class SourcePatch:
     split: str | None = None
 
 
+def unreadable(error: InputError) -> InputError:
+    """Say of an image that cannot be read that it need not end the work."""
+    remedy = ", ".join(filter(None, (error.remedy, "or leave it out with --skip-unreadable")))
+    return InputError(
+        error.where, error.problem, found=error.found, expected=error.expected,
+        remedy=remedy.removeprefix("or "),
+    )  # fmt: skip
+
+
 class Source(Protocol):
     """Patches of one place, streamed.
 

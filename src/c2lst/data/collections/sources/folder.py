@@ -9,7 +9,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from c2lst.archives import is_archive, read_members
-from c2lst.data.collections.sources.base import Source, SourceOptions, SourcePatch
+from c2lst.data.collections.sources.base import (
+    Source,
+    SourceOptions,
+    SourcePatch,
+    unreadable,
+)
 from c2lst.data.collections.sources.fields import split_or_none
 from c2lst.data.image import IMAGE_SUFFIXES, decode_rgb
 from c2lst.errors import InputError
@@ -19,7 +24,6 @@ LOOKS_FOR = f"a folder or zip of {', '.join(sorted(IMAGE_SUFFIXES))}, in folders
 
 _KEPT = frozenset({".jpg", ".jpeg", ".png"})
 _MOST_PIXELS = 64_000_000
-_OR_SKIP = "or leave it out with --skip-unreadable"
 
 
 def recognise(where: str) -> str | None:
@@ -116,10 +120,10 @@ def image_bytes(path: Path) -> bytes | InputError:
     try:
         return path.read_bytes()
     except OSError as error:
-        return InputError(
-            path, "cannot be read", found=error.strerror,
-            remedy=f"check that you may read it, {_OR_SKIP}",
-        )  # fmt: skip
+        what = InputError(
+            path, "cannot be read", found=error.strerror, remedy="check that you may read it"
+        )
+        return unreadable(what)
 
 
 def _decoded(path: Path) -> np.ndarray | InputError:
@@ -127,10 +131,7 @@ def _decoded(path: Path) -> np.ndarray | InputError:
     try:
         return decode_rgb(path, _MOST_PIXELS)
     except InputError as error:
-        return InputError(
-            path, error.problem, found=error.found, expected=error.expected,
-            remedy=f"{error.remedy}, {_OR_SKIP}",
-        )  # fmt: skip
+        return unreadable(error)
 
 
 def _place(name: str) -> tuple[str | None, str | None]:

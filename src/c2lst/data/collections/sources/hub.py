@@ -10,7 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
-from c2lst.data.collections.sources.base import Source, SourceOptions, SourcePatch
+from c2lst.data.collections.sources.base import (
+    Source,
+    SourceOptions,
+    SourcePatch,
+    unreadable,
+)
 from c2lst.data.collections.sources.fields import FIELDS, known_fields, split_or_none
 from c2lst.data.collections.sources.folder import image_bytes
 from c2lst.errors import InputError
@@ -184,5 +189,5 @@ def _stored_bytes(stored: Any, where: str) -> bytes | InputError:
     if image is None and isinstance(stored, Mapping) and stored.get("path"):
         image = image_bytes(Path(stored["path"]))
     if not image:
-        raise InputError(where, "has no image")
+        return unreadable(InputError(where, "has no image"))
     return image if isinstance(image, InputError) else bytes(image)

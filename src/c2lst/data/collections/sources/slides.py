@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from c2lst.data.collections.sources.base import Source, SourceOptions, SourcePatch
+from c2lst.data.collections.sources.base import (
+    Source,
+    SourceOptions,
+    SourcePatch,
+    unreadable,
+)
 from c2lst.data.collections.sources.folder import image_names
 from c2lst.data.image import IMAGE_SUFFIXES, SLIDE_SUFFIXES, SlideImage, opened
 from c2lst.data.patches import SlidePatches, tissue_positions
@@ -120,16 +125,28 @@ class SlideTiles:
             )
 
     def _of_slide(self, path: Path) -> Iterator[SourcePatch]:
+        """Give the patches of a slide; where it is damaged, that in place of those to come."""
+        try:
+            image = SlideImage.open(path)
+        except InputError as error:
+            yield SourcePatch(path.stem, unreadable(error), slide=path.stem)
+            return
+        with image:
+            mpp = self._mpp(image, path)
+            try:
+                yield from self._cut(image, mpp, path)
+            except InputError as error:
+                yield SourcePatch(path.stem, unreadable(error), slide=path.stem)
+
+    def _cut(self, image: SlideImage, mpp: float, path: Path) -> Iterator[SourcePatch]:
         patch_um, size = self.options.patch_um, self.options.size
         stride_um = self.options.stride_um or patch_um
-        with SlideImage.open(path) as image:
-            mpp = self._mpp(image, path)
-            places = tissue_positions(image, mpp, patch_um, stride_um)
-            logger.info("%s: %d patches on tissue, %.3f µm/px", path.name, len(places), mpp)
-            for rows, pixels in SlidePatches(image, places, mpp, patch_um, size).batches():
-                for (x, y), patch in zip(places[rows], pixels, strict=True):
-                    name = f"{path.stem}@{x:.0f},{y:.0f}"
-                    yield SourcePatch(name, patch, slide=path.stem, mpp=patch_um / size)
+        places = tissue_positions(image, mpp, patch_um, stride_um)
+        logger.info("%s: %d patches on tissue, %.3f µm/px", path.name, len(places), mpp)
+        for rows, pixels in SlidePatches(image, places, mpp, patch_um, size).batches():
+            for (x, y), patch in zip(places[rows], pixels, strict=True):
+                name = f"{path.stem}@{x:.0f},{y:.0f}"
+                yield SourcePatch(name, patch, slide=path.stem, mpp=patch_um / size)
 
     def _mpp(self, image: SlideImage, path: Path) -> float:
         given = self.options.mpp
