@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -260,7 +259,7 @@ def _made(study: Path, record: dict[str, Any], central: Path | None) -> Iterator
         "Cells": f"{len(cells)} of {asked} done, {len(record['failed'])} failed",
         "Processor time, about": f"{duration(sum(cell['seconds'] for cell in cells))} in cells, "
         f"{duration(shared)} in what they share",
-        "Machine": f"{machine['cores']} cores ({platform.machine()}), {machine['device']}",
+        "Machine": f"{machine['cores']} cores, {machine['device']}; {machine['system']}",
         "Versions": f"c2lst {', '.join(sorted({cell['c2lst'] for cell in cells}))}; "
         f"Python {machine['python']}; {packages}",
         "Intervals": "95 %; over seeds (t) for means, over seeds and spatial blocks at once "

@@ -84,3 +84,56 @@ def test_missing_files_and_presets_are_named(tmp_path):
 def test_a_seed_below_zero_is_refused():
     with pytest.raises(InputError, match="seed, found -1, expected 0 or more"):
         load_settings("tiny", options={"seed": -1})
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        # Fields that may be None, or hold several values, take their own type alone.
+        ("[synthesis]\nguidance_interval = 3", "guidance_interval"),
+        ("[synthesis]\nguidance_interval = ['low', 'high']", "guidance_interval"),
+        ("[adapter]\nprivate = 3", "private"),
+        ("[adapter.private]\nepsilon = true", "epsilon"),
+        ("[central.shape]\nwidths = ['a', 'b']", "widths"),
+        ("[central.shape]\ngroups = 0", "groups"),
+        ("[central.training]\nmicro_batch = 1.5", "micro_batch"),
+        ("[central.training]\nmicro_batch = 'x'", "micro_batch"),
+        ("[central.training]\nema_lengths = ['x']", "ema_lengths"),
+        ("[central.training]\nlearning_rate = nan", "learning_rate"),
+        ("[central.process]\nprediction = 'x0'", "prediction.*epsilon or v_prediction"),
+        ("[prediction]\nprecision = 'fp8'", "precision.*fp32 or bf16"),
+        ("[adapter]\ncomponents = -1", "components"),
+        ("[synthesis]\nseed = 3", "seed.*one seed for everything"),
+        ("[central.training]\nseed = 3", "seed.*one seed for everything"),
+        ("patch_um = 0", "patch_um"),
+        ("patch_um = inf", "patch_um"),
+        ("pitch_um = inf", "pitch_um"),
+        ("slide_steps = -1", "slide_steps"),
+    ],
+)
+def test_values_that_no_stage_can_use_are_refused_when_they_are_read(tmp_path, text, named):
+    config = tmp_path / "run.toml"
+    config.write_text(text)
+    for preset in ("tiny", "base"):
+        with pytest.raises(InputError, match=named):
+            load_settings(preset, config)
+
+
+def test_what_may_be_left_open_can_be_set_where_a_preset_leaves_it_open(tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text(
+        "[synthesis]\nguidance_interval = [0, 2]\n[central.training]\nema_decay = 0.5\n"
+        "[adapter.private]\nepsilon = 3\n"
+    )
+    settings = load_settings("base", config)
+    assert settings.synthesis.guidance_interval == (0.0, 2.0)
+    assert settings.central.training.ema_decay == 0.5
+    assert settings.adapter.private is not None and settings.adapter.private.epsilon == 3.0
+
+
+def test_a_file_of_a_windows_editor_is_read_and_one_below_a_file_named(tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text("fraction = 0.1", encoding="utf-8-sig")
+    assert load_settings("tiny", config).fraction == 0.1
+    with pytest.raises(InputError, match="TOML"):
+        load_settings("tiny", config / "run.toml")

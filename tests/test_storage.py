@@ -182,3 +182,21 @@ def test_hashes_see_boundaries_names_and_types():
 def test_the_error_is_one_line_with_what_to_do():
     error = InputError("C3.tsv", "column 'x'", found="a\nb", expected="numbers", remedy="mend it")
     assert str(error) == "C3.tsv: column 'x', found a b, expected numbers; mend it"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_device_is_not_replaced_by_a_file(tmp_path):
+    """As root, ``-o /dev/null`` would take it from every program."""
+    os.mkfifo(tmp_path / "device")
+    with pytest.raises(InputError, match="device"), whole_file(tmp_path / "device"):
+        pytest.fail("nothing may be written")
+    assert (tmp_path / "device").is_fifo()
+
+
+def test_a_link_to_a_disk_that_is_not_there_is_refused_first(tmp_path):
+    (tmp_path / "out").symlink_to(tmp_path / "unmounted")
+    with (
+        pytest.raises(InputError, match="link to what is not there"),
+        whole_directory(tmp_path / "out", MADE),
+    ):
+        pytest.fail("nothing may be made that can not be kept")

@@ -49,7 +49,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If the disk is full, ``path`` is a folder, or its folder is a file or cannot be written to.
+        If the disk is full, ``path`` is a folder or a device, or its folder is a file or cannot be
+        written to.
     """
     path = Path(path)
     refuse_folder(path)
@@ -124,8 +125,11 @@ def _take_name(partial: Path, path: Path) -> None:
 
 
 def refuse_folder(path: str | Path) -> None:
-    """Refuse a folder where a file is to be written."""
+    """Refuse a folder, or a device such as ``/dev/null``, where a file is to be written."""
     path = Path(path)
+    if path.exists() and not path.is_dir() and not path.is_file():
+        # A new file would take its place, for every program on the machine.
+        raise InputError(path, "is a device or a pipe", expected="a file to write")
     if path.is_dir():
         raise InputError(
             path, "is a folder", expected="a file to write", remedy="name a file in it"
@@ -169,6 +173,11 @@ def refuse_unreplaceable(path: Path) -> None:
         raise InputError(
             path, "is a file", expected="a folder to write to", remedy="choose another output"
         )
+    if path.is_symlink() and not path.exists():
+        raise InputError(
+            path, "is a link to what is not there", found=path.readlink(),
+            expected="a folder to write to", remedy="mount or make it, or choose another output",
+        )  # fmt: skip
     if path.is_mount():
         raise InputError(
             path, "is where a disk is mounted, which cannot be replaced",

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from c2lst.benchmark import Fold, leave_one_out
+from c2lst.benchmark import Fold, Task, leave_one_out
 from c2lst.data.patches import Patches
 from c2lst.errors import InputError
 from toy_sections import toy_section
@@ -92,3 +92,21 @@ def test_patches_of_another_width_are_refused_first(sections):
 
 def test_sections_of_their_own_are_not_taken_for_duplicates(sections):
     leave_one_out([*sections, toy_section("D", 9, patient="S")]).refuse_duplicates()
+
+
+def test_a_section_that_is_listed_twice_is_refused():
+    with pytest.raises(InputError, match=r"fold 'f': names a section more than once, found A"):
+        Fold("f", ("A", "A"), ("B",))
+
+
+@pytest.mark.parametrize(
+    ("folds", "words"),
+    [
+        ((), "no folds of different names, found none"),
+        ((Fold("f", ("A",), ("B",)), Fold("f", ("B",), ("A",))), "found f, f"),
+        ((Fold("f", ("A",), ("X",)),), r"fold 'f': names a section that is not there, found X"),
+    ],
+)
+def test_a_task_has_folds_of_its_sections(sections, folds, words):
+    with pytest.raises(InputError, match=words):
+        Task({section.name: section for section in sections}, folds, {})

@@ -54,6 +54,19 @@ def _same_on_both_sides(folder):
     (folder / "splits" / "test_0.csv").write_text(text)
 
 
+def _rename_sample(folder, old, new):
+    for path in (folder / "splits").glob("*.csv"):
+        path.write_text(path.read_text().replace(f"\n{old},", f"\n{new},"))
+
+
+@pytest.mark.parametrize("name", ["007", "NA"])
+def test_names_of_samples_are_text(folder, name):
+    _rename_sample(folder, "A", name)
+    task = read_task(folder)
+    assert set(task.sections) == {name, "B", "C"}
+    assert task.folds[0].test == (name,)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -63,6 +76,12 @@ def _same_on_both_sides(folder):
         (_same_on_both_sides, "in training and in test"),
         (lambda f: (f / "var_50genes.json").unlink(), "var_50genes.json"),
         (lambda f: (f / "var_50genes.json").write_text(json.dumps({"genes": 3})), "no list"),
+        (lambda f: (f / "var_50genes.json").write_text('{"genes": []}'), "no list"),
+        (
+            lambda f: (f / "var_50genes.json").write_text(json.dumps({"genes": ["g1", "NOT"]})),
+            r"B.h5ad: lacks 1 of the 2 genes in var_50genes.json, found no 'NOT'",
+        ),
+        (lambda f: _rename_sample(f, "A", ""), "line 2 has no 'sample_id'"),
         (lambda f: (f / "patches" / "B.h5").unlink(), "B.h5: no such patch file"),
         (lambda f: (f / "adata" / "B.h5ad").write_bytes(b"x"), "no readable AnnData"),
     ],

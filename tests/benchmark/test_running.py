@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 import c2lst.benchmark.running as running
 from c2lst.benchmark import BenchmarkSettings, leave_one_out, read_task, run_benchmark, summarise
 from c2lst.cli.app import app
+from c2lst.data.patches import Patches
 from c2lst.errors import InputError
 from toy_sections import NAMES, write_hest_bench
 
@@ -50,6 +52,8 @@ def test_a_mean_over_folds_is_of_slides_before_it_is_of_folds(done):
     summary = summarise(table).set_index("method").loc["ridge"]
     assert summary["pearson"] == pytest.approx(expected)
     assert summary["runs"] == 2
+    assert summary["train_spots"] == pytest.approx((49 + 98) / 2)
+    assert "train_spots_low" not in summary and "train_sections_high" not in summary
 
 
 def test_a_fold_that_is_done_is_not_done_again(sections, quick, tmp_path, monkeypatch):
@@ -80,6 +84,37 @@ def test_another_request_or_folder_is_refused(done, sections, quick, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match="holds no benchmark"):
         run_benchmark(leave_one_out(sections), tmp_path, quick)
+
+
+def test_patches_that_were_cut_anew_are_another_request(done, sections, quick):
+    """The counts are the same, and features of the old patches are kept in the folder."""
+    for look in (lambda x: 255 - x, lambda x: x[:, ::2, ::2]):
+        changed = [
+            dataclasses.replace(s, patches=Patches(look(s.patches[:]), s.patches.patch_um))
+            for s in sections
+        ]
+        with pytest.raises(InputError, match=r"another patches\.A\.hash"):
+            run_benchmark(leave_one_out(changed), done[1], quick)
+
+
+def test_other_weights_under_one_label_are_another_request(done, sections, quick, monkeypatch):
+    from c2lst.evaluation.encoders import RandomEncoder
+
+    monkeypatch.setattr(RandomEncoder, "identity", "fine-tuned since")
+    with pytest.raises(InputError, match="another encoder"):
+        run_benchmark(leave_one_out(sections), done[1], quick)
+
+
+def test_a_record_without_patches_is_gone_on_with(done, sections, quick, tmp_path):
+    """Earlier versions wrote none."""
+    table, folder = done
+    shutil.copytree(folder, tmp_path / "out")
+    path = tmp_path / "out" / "benchmark.json"
+    record = json.loads(path.read_text())
+    del record["request"]["patches"], record["request"]["encoder"]
+    path.write_text(json.dumps(record))
+    again = run_benchmark(leave_one_out(sections), tmp_path / "out", quick)
+    pd.testing.assert_frame_equal(again, table)
 
 
 @pytest.mark.parametrize("network", ["resnet-tiny", "frozen"])

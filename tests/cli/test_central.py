@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from c2lst.central import CentralModel
 from c2lst.cli.app import app
 from c2lst.errors import InputError
 from toy import TOML
@@ -146,3 +147,17 @@ def test_of_processes_that_are_launched_together_one_speaks_and_writes(folder, t
     assert [process.returncode for process in processes] == [0, 0], told
     assert "2 × 1 × 2 images" in told[0] and not told[1]
     assert (tmp_path / "model" / "central.json").is_file()
+
+
+def test_the_side_of_a_patch_is_that_of_the_file(folder, tmp_path):
+    toml = tmp_path / "toy.toml"
+    toml.write_text("patch_um = 50.0\n" + TOML)
+    short = ("--preset", "tiny", "--config", toml, "--steps", 1, "--watch", 0, "--batch-size", 2)
+    call("pretrain", folder / "patches", "-o", tmp_path / "model", *short)
+    assert CentralModel.load(tmp_path / "model").patch_um == 50
+
+
+def test_samples_do_not_go_into_a_file(central, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InputError, match="is a file"):
+        call("sample", central, "-n", 1, "-o", tmp_path / "out")

@@ -173,3 +173,46 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         main()
     assert "same command continues" in capsys.readouterr().err
+
+
+def test_what_contradicts_or_would_do_nothing_is_refused(small_legacy, tmp_path):
+    there = ("--section", tmp_path, "--central", tmp_path, "-o", tmp_path / "p.h5ad")
+    adapt = ("adapt", tmp_path, "--central", tmp_path, "--split", tmp_path / "s.json")
+    whole = ("--scheme", "all", "--fraction", 0.1)
+    for arguments, named in (
+        (("split", tmp_path, "-o", tmp_path / "s.json", *whole), "--fraction"),
+        (("run", small_legacy, "-o", tmp_path / "run", *whole), "--fraction"),
+        (("predict", tmp_path, *there, "--pitch", "50um", "--split", tmp_path), "--split"),
+        ((*adapt, "-o", tmp_path / "a", "--dp", 1, "--early-stop"), "--early-stop"),
+    ):
+        with pytest.raises(InputError, match=named):
+            call(*arguments)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_gene_list_of_a_windows_editor_names_its_first_gene(tmp_path):
+    from c2lst.cli.options import read_genes
+
+    (tmp_path / "genes.txt").write_text("ACTB\nGAPDH\n", encoding="utf-8-sig")
+    assert read_genes(tmp_path / "genes.txt") == ("ACTB", "GAPDH")
+
+
+def test_a_seed_below_zero_is_no_traceback(tmp_path):
+    model = ("superres", "evaluate", tmp_path, tmp_path, "-o", tmp_path / "e")
+    for arguments in (
+        ("sample", "builtin", "-o", tmp_path / "s.png"),
+        ("evaluate", tmp_path / "p.h5ad", "-o", tmp_path / "e"),
+        ("superres", "build", "simulated", "-o", tmp_path / "m"),
+        ("superres", "predict", tmp_path, tmp_path, "-o", tmp_path / "p.h5ad"),
+        model,
+    ):
+        result = runner.invoke(app, [str(a) for a in (*arguments, "--seed", -1)])
+        assert result.exit_code == 2 and "seed" in result.output
+
+
+@pytest.mark.parametrize("verb", ["sweep", "drop-genes", "evaluate-generator"])
+def test_a_file_for_a_folder_is_refused_before_anything_is_drawn(verb, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    gene = ("--gene", "A") if verb == "sweep" else ()
+    with pytest.raises(InputError, match="is a file"):
+        call(verb, tmp_path / "adapter", "-o", tmp_path / "out", *gene)

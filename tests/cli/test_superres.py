@@ -115,3 +115,9 @@ def test_legacy_sections_become_maps(small_legacy, tmp_path):
     c2lst("build", small_legacy, "-o", tmp_path / "maps", "--n-genes", 4, "--patient", "P1")
     maps = SuperresMaps.load(tmp_path / "maps")
     assert maps.scale == 2 and maps.patients == ("P1",) and len(maps.genes) == 4
+
+
+@pytest.mark.parametrize("option", [("--patient", "P1"), ("--mpp", "1"), ("--image", "x.tif")])
+def test_options_that_a_source_is_not_read_by_are_refused(tmp_path, option):
+    with pytest.raises(InputError, match=f"{option[0]}.*is not read"):
+        c2lst("build", "simulated", "-o", tmp_path / "maps", *option)

@@ -25,7 +25,7 @@ from c2lst.evaluation.cells import (
     nuclei,
     shares,
 )
-from c2lst.evaluation.cells.cellvit import read_cellvit
+from c2lst.evaluation.cells.cellvit import read_cellvit, read_outlines
 from c2lst.evaluation.cells.cellvit_sets import CellVitNuclei, TileGrid
 from c2lst.evaluation.cells.composition import jensen_shannon
 from c2lst.evaluation.cells.hovernet import PANNUKE, HoverNetFinder
@@ -236,6 +236,13 @@ def test_hovernet_sees_the_whole_patch_at_its_own_resolution(tiatoolbox):
     assert sorted(found.area_um2)[-1] == pytest.approx(np.pi * 36, rel=0.1)
 
 
+def test_hovernet_sees_patches_that_are_narrower_than_its_margin(tiatoolbox):
+    """20 µm are 80 px, and 130 px are added on one side."""
+    found = find_nuclei(HoverNetFinder(), drawn([(56, 56, 17, 17, 0)])[None], 20.0)
+    assert found.counts.tolist() == [1]
+    np.testing.assert_allclose(found.centres_um, [[10, 10]], atol=0.3)
+
+
 def test_without_tiatoolbox_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tiatoolbox", None)
     with pytest.raises(InputError, match="tiatoolbox is not here"):
@@ -316,6 +323,12 @@ def test_cellvit_files_give_the_nuclei_of_the_patches(tmp_path, section, name):
         ('{"cells": [{"type": 1, "contour": [[0, 0]]}]}', r"cells\[0\] is no outline"),
         ('{"cells": [{"type": 1}]}', r"cells.json: cells\[0\] has no 'contour'"),
         ('[{"geometry": {"type": "Polygon"}}]', r"features\[0\].geometry has no 'coordinates'"),
+        ("3", "features is no list"),
+        ('{"cells": null}', "cells is no list"),
+        ('{"cells": [], "type_map": [1]}', "type_map is no object"),
+        ('[{"geometry": {"type": "Polygon", "coordinates": []}}]', "is no outline"),
+        ('[{"geometry": {"type": "MultiPolygon", "coordinates": null}}]', "is no list"),
+        ('{"cells": [{"type": 1, "contour": [[0, 0], [NaN, 0], [4, 4]]}]}', "not finite"),
         ('{"cells": [{"type": 1, "contour": [[-9, -9], [-8, -9], [-8, -8]]}]}', "no nucleus in"),
     ],
 )
@@ -324,6 +337,16 @@ def test_files_that_are_of_no_use_say_why(tmp_path, section, content, named):
     path.write_text(content)
     with pytest.raises(InputError, match=named):
         read_cellvit(path, section)
+
+
+@pytest.mark.parametrize(
+    "properties", ["null", "{}", '{"classification": null}', '{"classification": {}}']
+)
+def test_a_nucleus_without_a_type_is_a_nucleus(tmp_path, properties):
+    path = tmp_path / "cells.geojson"
+    geometry = '{"type": "Polygon", "coordinates": [[[0, 0], [4, 0], [4, 4]]]}'
+    path.write_text(f'[{{"geometry": {geometry}, "properties": {properties}}}]')
+    assert [kind for kind, _ in read_outlines(path)] == ["nucleus"]
 
 
 def test_cellvit_finds_on_the_written_patches_what_is_read_back_for_them(tmp_path):

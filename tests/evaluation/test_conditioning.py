@@ -176,3 +176,16 @@ def test_real_patches_must_be_those_of_the_source_spots():
     with pytest.raises(InputError, match="not those of the source spots"):
         follow("genes", ("A",), dict.fromkeys(ARMS, x), x, np.arange(12), real=(x[:5], x[:5]),
                held_out=9)  # fmt: skip
+
+
+def test_resamples_without_the_one_spot_that_has_a_gene_say_nothing_of_it():
+    """There the gene is the same everywhere: no correlation, rather than one of 0."""
+    rng = np.random.default_rng(0)
+    gene = np.full((SPOTS, 1), -0.16)
+    gene[3] = 6.2
+    counts = _resampled(SPOTS, 300, 0)
+    found = _correlations(gene + rng.standard_normal(gene.shape), gene, np.arange(SPOTS), counts)
+    without = counts[:, 3] == 0
+    assert 60 < without.sum() < 160
+    assert np.isnan(found[without]).all()
+    assert found[~without].min() > 0.5

@@ -110,3 +110,13 @@ def test_a_spot_unlike_all_others_is_no_cluster():
     from sklearn.metrics import adjusted_rand_score
 
     assert adjusted_rand_score(found[1:], planted[1:]) > 0.5
+
+
+def test_a_few_outliers_among_thousands_of_spots_are_no_error():
+    """The silhouette looks at some of the spots: perhaps at none of the outliers."""
+    points = np.random.default_rng(0).standard_normal((9000, 4))
+    points[:3] += 500
+    points[3] -= 900
+    for seed in range(3):
+        found = expression_clusters(points, most=3, seed=seed)
+        assert found.shape == (9000,) and found.min() == 0 and found.max() >= 1

@@ -125,6 +125,23 @@ def test_one_group_is_no_sample():
         kernel_distance(normal(5), normal(5), groups=(["a"] * 5, None))
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_resamples_of_a_single_group_are_no_resamples(count):
+    """They have no pair of different groups, which is not the same as pairs of kernel 0."""
+    x, y = normal(60), normal(60, seed=1)
+    found = kernel_distance(x, y, groups=(np.arange(60) % count, None))
+    assert found.low < found.value < found.high
+    assert found.high - found.low < 1
+
+
+def test_a_part_without_two_groups_says_nothing(monkeypatch):
+    """One image of a second group: the other parts of the set have no pair of two groups."""
+    monkeypatch.setattr(kernel, "BLOCK", 40)
+    x, y = normal(200, 4), normal(200, 4, seed=1)
+    found = kernel_distance(x, y, groups=((np.arange(200) == 7).astype(int), None), bootstraps=0)
+    assert abs(found.value) < 1
+
+
 def test_a_distance_reads_in_thousandths():
     found = kernel_distance(normal(50), normal(50, shift=0.5, seed=1))
     assert str(found).startswith(f"{1e3 * found.value:.2f} (")

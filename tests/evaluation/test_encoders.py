@@ -67,3 +67,12 @@ def test_encoders_that_are_quick_keep_nothing_unless_told(tmp_path, monkeypatch)
     kept = get_encoder("random", cache=tmp_path / "kept")
     np.testing.assert_array_equal(kept.encode(images()), get_encoder("random").encode(images()))
     assert len(list((tmp_path / "kept").rglob("*.safetensors"))) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [images()[:0], images() / 255, images()[0]], ids=["none", "in [0, 1]", "one image"]
+)
+def test_what_are_no_patches_is_refused(wrong, tmp_path):
+    for cache in (None, tmp_path):
+        with pytest.raises(InputError, match=r"patches: cannot be encoded, found .* of shape"):
+            get_encoder("random", cache=cache).encode(wrong)

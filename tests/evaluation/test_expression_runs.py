@@ -81,3 +81,19 @@ def test_nothing_to_combine_is_refused(tmp_path):
         combine([pd.DataFrame({"mae": [1.0]})])
     with pytest.raises(InputError, match="no such file"):
         combine([tmp_path / "metrics.csv"])
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01", b"a,b\n1,2\n1,2,3,4\n"])
+def test_a_damaged_table_is_refused_by_file(tmp_path, content):
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"metrics\.csv: is no readable CSV file"):
+        combine([path])
+
+
+def test_rows_of_one_run_do_not_pass_for_runs():
+    """Genes of one run, averaged by method: their number is no number of runs."""
+    genes = evaluate(run(0), resamples=5)[1]
+    with pytest.raises(InputError, match="several rows of one method"):
+        combine([genes, genes])
+    assert set(combine([genes, genes], by=("method", "gene"))["runs"]) == {2}

@@ -199,3 +199,38 @@ def test_the_table_of_genes_holds_what_the_means_are_of(tissue):
     np.testing.assert_allclose(
         own["explained_share"], (base - own["mae"]) / (base - own["noise_floor"])
     )
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda a: a.obsm["spatial"].__setitem__((30, 0), np.nan), "are no centres of spots"),
+        (lambda a: a.obsm.__setitem__("spatial", np.zeros((40, 3))), r"found float64 of shape"),
+        (lambda a: a.uns.__setitem__("c2lst", "x"), "is no mapping, found str"),
+        (lambda a: a.uns.__setitem__("c2lst", {"interval": 90}), "found 90, expected above 0"),
+        (lambda a: a.uns.__setitem__("c2lst", {"target_sum": 0}), "found 0, expected counts"),
+        (lambda a: a.obs.__setitem__("library_size", "many"), "library_size.*found many"),
+    ],
+)
+def test_parts_of_no_use_are_refused_by_name(damage, words):
+    observed = np.random.default_rng(0).exponential(1, (40, 3))
+    adata = predictions({"predicted": observed + 0.1}, observed, library_size=np.full(40, 100.0))
+    damage(adata)
+    with pytest.raises(InputError, match=words):
+        evaluate(adata, resamples=5)
+
+
+def test_a_file_without_genes_is_refused():
+    nothing = np.empty((40, 0))
+    with pytest.raises(InputError, match="hold no gene"):
+        evaluate(predictions({"predicted": nothing}, nothing), resamples=5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_raw_counts_have_no_noise_floor_and_it_is_said(caplog):
+    """Their exponential is beyond any number."""
+    counts = np.random.default_rng(0).poisson(900, (40, 3)).astype(float)
+    adata = predictions({"predicted": counts}, counts, library_size=np.full(40, 5000.0))
+    adata.layers["baseline_train_median"] = median(counts)
+    assert np.isnan(evaluate(adata, resamples=5)[0]["noise_floor"]).all()
+    assert "not log1p of normalised counts" in caplog.text

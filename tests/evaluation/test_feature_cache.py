@@ -85,6 +85,18 @@ def test_the_folder_does_not_outgrow_its_limit(tmp_path):
     assert not list(tmp_path.rglob(".*"))
 
 
+def test_files_that_are_not_features_are_never_removed(tmp_path):
+    """``--cache`` names any folder: weights of the user's may lie in it."""
+    weights = tmp_path / "my-model" / "model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(bytes(5000))
+    encoder = CachedEncoder(Counting(), tmp_path, limit_gb=2e-6)
+    for seed in range(4):
+        encoder.encode(images(seed=seed))
+    assert weights.read_bytes() == bytes(5000)
+    assert sum(p.stat().st_size for p in encoder._place.iterdir()) <= 2000
+
+
 def test_the_folder_is_the_users_unless_the_environment_says_otherwise(monkeypatch, tmp_path):
     monkeypatch.delenv("C2LST_FEATURES", raising=False)
     assert "c2lst" in str(default_folder())

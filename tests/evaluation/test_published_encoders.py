@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -257,3 +258,11 @@ def test_every_published_encoder_states_its_terms():
         assert name == spec.name and spec.width and spec.citation and spec.page.count("/") == 4
         assert "see" not in spec.licence
         assert spec.pooling != "class and mean" or spec.width % 2 == 0
+
+
+def test_the_page_states_the_same_terms():
+    page = (Path(__file__).parents[2] / "docs" / "generators.md").read_text(encoding="utf-8")
+    rows = {row.split("`")[1]: row for row in page.splitlines() if row.startswith("| `")}
+    for name, spec in PUBLISHED.items():
+        assert f"| {spec.licence} |" in rows[name]
+        assert f"| {spec.width:,}" in rows[name] and f"| {spec.size} px |" in rows[name]

@@ -51,7 +51,7 @@ def test_served_on_loopback_alone_and_fetches_nothing_from_outside(
         assert built.local_url.startswith("http://127.0.0.1:") and built.share_url is None
         html = urllib.request.urlopen(built.local_url, timeout=30).read().decode()
         assert "fonts.googleapis" not in html and "cdnjs" not in html
-        assert explorer.name in json.dumps(built.get_config_file())
+        assert explorer.name in json.dumps(built.get_config_file(), default=str)
     finally:
         built.close()
     assert threading.active_count() < 100
@@ -76,12 +76,19 @@ def test_a_refused_choice_is_told_on_the_page(explorer):
 
 def test_sliders_are_named_and_the_rest_hidden_and_reset(explorer):
     names = explorer.handles.names[:2]
-    updates = page._labels(explorer, dict, explorer.spots[0], names)
-    assert len(updates) == page.SLIDERS
+    *updates, named = page._labels(explorer, dict, explorer.spots[0], names, [])
+    assert len(updates) == page.SLIDERS and named == names
     assert [u["visible"] for u in updates] == [True] * 2 + [False] * (page.SLIDERS - 2)
     assert names[1] in updates[1]["label"] and "sequenced spots" in updates[1]["label"]
     assert all(u["value"] == 0 for u in updates[2:])
     assert words.slider("HLA-A", -1.26, 2) == "HLA-A, in SD (sequenced spots: −1.3 to +2.0)"
+
+
+def test_a_handle_keeps_its_steps_where_one_before_it_is_left_out(explorer):
+    first, second, third = explorer.handles.names[:3]
+    shown = ([second, third], [first, second], 2.0, -1.0, 0, 0, 0, 0)
+    updates = page._labels(explorer, dict, explorer.spots[0], *shown)
+    assert [u["value"] for u in updates[: page.SLIDERS]] == [-1.0, 0, 0, 0, 0, 0]
 
 
 def test_the_map_marks_the_spot_with_and_without_a_handle(explorer):

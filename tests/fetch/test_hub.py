@@ -66,6 +66,16 @@ def test_a_second_fetch_goes_on_with_what_is_missing(home, tmp_path):
     assert [path for path in home.asked if path.endswith(".h5")] == []
 
 
+def test_another_file_of_the_name_is_left_alone(home, tmp_path):
+    mine = tmp_path / "st/TENX1.h5ad"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    plan = plan_fetch("hest/TENX1")
+    with pytest.raises(InputError, match=r"TENX1.h5ad: exists and is not the published file \(4 "):
+        plan.download(tmp_path, accept_licence=True)
+    assert mine.read_bytes() == b"mine" and not any("resolve" in path for path in home.asked)
+
+
 def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(home, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)
     path = f"{RESOLVE}/patches/TENX1.h5"

@@ -1,9 +1,11 @@
 import json
+import threading
 
 import pytest
 
 from c2lst.errors import InputError
-from c2lst.fetch import plan_fetch
+from c2lst.fetch import plan_fetch, web
+from miniatures import served
 from miniatures.homes import section_files
 
 
@@ -51,6 +53,32 @@ def test_a_transfer_that_breaks_off_is_tried_again(home, tmp_path):
     home.cut = [path, path]
     folder = plan_fetch("her2st/C2").download(tmp_path / "out", accept_licence=True)
     assert home.asked.count(path) == 3 and len(_names(folder)) == 4
+
+
+def test_a_transfer_that_stalls_is_tried_again(home, tmp_path, monkeypatch):
+    path = f"/raw/{next(iter(section_files('C2')))}"
+    stalls, answer = [path], served._answer
+
+    def stalling(handler, there, body):
+        if handler.path not in stalls:
+            return answer(handler, there, body)
+        stalls.remove(path)
+        there.asked.append(path)
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(there.files[path])))
+        handler.end_headers()
+        handler.wfile.write(there.files[path][:9])
+        released.wait(10)
+        handler.close_connection = True
+
+    released = threading.Event()
+    monkeypatch.setattr(served, "_answer", stalling)
+    monkeypatch.setattr(web, "_TIMEOUT_S", 0.5)
+    try:
+        folder = plan_fetch("her2st/C2").download(tmp_path / "out", accept_licence=True)
+    finally:
+        released.set()
+    assert home.asked.count(path) == 2 and len(_names(folder)) == 4
 
 
 def test_a_transfer_that_always_breaks_off_leaves_no_part_of_it(home, tmp_path):

@@ -206,6 +206,7 @@ def test_what_cannot_be_is_refused():
         ({"null": "zero"}, "null"),
         ({"gene_dropout": 1.0}, "gene_dropout"),
         ({"rank": 0}, "rank"),
+        ({"components": -1}, "components"),
     ):
         with pytest.raises(InputError, match=problem):
             toy(**options)
@@ -264,3 +265,18 @@ def test_the_command_says_what_was_trained(base, spots, tmp_path):
     assert loaded.network.config == config | {"missing_mask": True, "rank": 0}
     refused = ["adapt", *map(str, where), "--method", "lora", "--null", "base"]
     assert isinstance(CliRunner().invoke(app, refused).exception, InputError)
+
+
+def test_spots_that_are_alike_do_not_start_the_projection_at_infinity():
+    from c2lst.local.adaptation import _start_at_components
+
+    two = np.random.default_rng(0).normal(size=(2, 12)).astype(np.float32)
+    two[:, 3] = 0
+    projection = torch.nn.Linear(12, 8)
+    settings = AdapterSettings(training(1), width=8)
+    _start_at_components(projection, np.repeat(two, 7, axis=0), settings)
+    rows = projection.weight.detach()
+    assert rows[0].abs().max() > 0 and rows.abs().max() < 10
+    assert not rows[1:].any()
+    _start_at_components(projection, np.zeros((7, 12), np.float32), settings)
+    assert not projection.weight.any()

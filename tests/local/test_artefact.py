@@ -206,3 +206,11 @@ def test_the_card_says_how_many_spots_decided_when_to_stop():
         config | {"early_stop": stopped}, 250
     )
     assert "denoising loss" not in adapter_card(config | {"early_stop": None}, 250)
+
+
+def test_an_adapter_that_was_audited_can_be_made_again(untrained, tmp_path):
+    """The audit is of the weights that go, and must not speak for the new ones."""
+    untrained.save(tmp_path / "adapter")
+    (tmp_path / "adapter" / "privacy.json").write_text("{}")
+    untrained.save(tmp_path / "adapter")
+    assert not (tmp_path / "adapter" / "privacy.json").exists()

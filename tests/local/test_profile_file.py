@@ -208,3 +208,10 @@ def test_held_out_spots_are_refused_by_name_and_by_counts(spots, fitted, tmp_pat
         InputError, match=f"row 'b' has the counts of spot '{split.test[4]}' outside"
     ):
         check(np.stack([train[0], test[4]]), ["a", "b"])
+
+
+def test_totals_that_are_no_numbers_are_named(table, tmp_path):
+    counts, rows, genes = table
+    path = write(tmp_path / "p.h5ad", counts, rows, genes, total=["many"] * len(rows))
+    with pytest.raises(InputError, match=r"total_counts.*no column of numbers"):
+        ProfileFile.read(path)

@@ -230,3 +230,13 @@ def test_the_module_can_be_launched(home):
     arguments = [sys.executable, "-m", "c2lst", *map(str, command(home, "--seed", "x"))]
     result = subprocess.run(arguments, capture_output=True, text=True)
     assert result.returncode == 2 and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [(("--mixup-by", "space"), "--mixup-by"), (("--allow-missing",), "--allow-missing")],
+)
+def test_options_that_would_do_nothing_are_refused(home, options, named):
+    with pytest.raises(InputError, match=named):
+        call(*command(home, *options))
+    assert not (home / "syn").exists()

@@ -8,6 +8,7 @@ from c2lst.data.split import SpotSplit
 from c2lst.diffusion.noise import to_unit_range
 from c2lst.errors import InputError
 from c2lst.privacy import PrivacyAudit, audit
+from c2lst.privacy.card import as_markdown
 from c2lst.privacy.intervals import Interval
 from c2lst.privacy.membership import Attack, loss_attacks
 from c2lst.privacy.spots import AuditSpots
@@ -167,3 +168,13 @@ def test_nothing_to_audit_and_other_splits_are_refused(lab):
     other = SpotSplit.draw(lab.section, fraction=0.5, seed=9)
     with pytest.raises(InputError, match="training spots"):
         audit(lab.section, other, lab.local.preprocessing, model=lab.local, encoder="random")
+
+
+def test_a_private_adapter_does_not_make_the_profiles_of_its_pairs_private(lab, pairs):
+    found, _ = run(lab, pairs=pairs, model=lab.local)
+    private = {"epsilon": 1.0, "delta": 1e-3}
+    of_pairs = as_markdown(dataclasses.replace(found, private=private))
+    of_adapter = as_markdown(dataclasses.replace(found, private=private, subject="adapter"))
+    assert "nor the profiles in this set" in of_pairs
+    assert "profiles" not in of_adapter.split("differential privacy")[1].split("\n")[0]
+    assert "SHA-256 of section and split are not covered" in of_adapter

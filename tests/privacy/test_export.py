@@ -1,4 +1,5 @@
 import json
+import shutil
 import zipfile
 
 import h5py
@@ -13,7 +14,7 @@ from c2lst.errors import InputError
 from c2lst.evaluation.encoders import RandomEncoder
 from c2lst.local import LocalModel, SynthesisSettings
 from c2lst.privacy import export, open_bundle
-from c2lst.privacy.bundle import write_bundle
+from c2lst.privacy.bundle import refuse_foreign, write_bundle
 from c2lst.privacy.contents import ADAPTER_FILES, PAIRS_FILES, numbered
 
 REASON = "Data protection officer: agreed on 3 May, for the partners of the study"
@@ -204,3 +205,18 @@ def test_other_folders_are_not_replaced(lab, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="did not write, so it is not replaced"):
         exported(lab, lab.adapter, tmp_path)
+
+
+def test_what_was_laid_deep_into_a_bundle_is_not_lost(lab, pairs_bundle, tmp_path):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(pairs_bundle, bundle)
+    (bundle / "st" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"st/notes\.txt"):
+        refuse_foreign(bundle)
+    (bundle / "st" / "notes.txt").unlink()
+    refuse_foreign(bundle)
+
+
+def test_a_seed_below_zero_is_refused(lab, tmp_path):
+    with pytest.raises(InputError, match=r"seed: .*found -1"):
+        exported(lab, lab.adapter, tmp_path / "bundle", seed=-1)

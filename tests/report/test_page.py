@@ -70,6 +70,17 @@ def test_default_name_is_beside_the_artefacts(make_run: Callable[..., Path]) -> 
     assert other.read_bytes().startswith(b"<!DOCTYPE html>")
 
 
+def test_page_written_from_within_the_folder_is_the_same(
+    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(genes=2)
+    page = write_report(run).read_bytes()
+    assert f"c2lst report {run.name}</code>".encode() in page
+    assert f"c2lst export {run.name}/synthetic".encode() in page
+    monkeypatch.chdir(run)
+    assert write_report(Path()).read_bytes() == page
+
+
 def test_document_is_balanced_and_names_what_it_holds(page: Page) -> None:
     assert page.all("html") == [{"lang": "en"}]
     assert len(page.all("h1")) == 1

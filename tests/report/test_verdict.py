@@ -93,6 +93,14 @@ def test_best_baseline_has_the_lowest_error(artefacts: RunArtefacts) -> None:
     assert best.method == "kriging"
 
 
+def test_a_trained_network_is_called_no_simple_baseline(artefacts: RunArtefacts) -> None:
+    kriging = scored(artefacts, ours=Estimate(0.4, 0.39, 0.41), kriging=Estimate(0.5, 0.49, 0.51))
+    rows = (kriging.scores[0], dataclasses.replace(kriging.scores[1], method="resnet_50"))
+    assert "the best simple baseline (kriging)" in judge(kriging).headline
+    told = judge(dataclasses.replace(kriging, scores=rows)).headline
+    assert "the best baseline (ResNet-50, real only)" in told
+
+
 widths = st.floats(0, 0.2)
 errors = st.floats(0.1, 1)
 

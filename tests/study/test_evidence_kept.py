@@ -2,14 +2,16 @@
 
 import importlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from c2lst.central.builtin import BUILTIN
 from c2lst.storage import write_json
 from c2lst.study.record import read_record
-from c2lst.study.results import finished_cells
+from c2lst.study.results import collect, finished_cells
 from toy_study import write_fake_study
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -19,7 +21,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def kept_results(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module("evidence_kept")
-    for name in ("_kept", "_parts"):
+    for name in ("_kept", "_page", "_parts", "_words"):
         sys.modules.pop(f"evidence{name}", None)
 
 
@@ -91,3 +93,22 @@ def test_without_kept_results_nothing_happens(kept_results, tmp_path):
     kept_results.take_up(tmp_path / "none", tmp_path / "out", [])
     kept_results.keep(tmp_path / "out", tmp_path / "kept")
     assert not (tmp_path / "out").exists() and not (tmp_path / "kept").exists()
+
+
+def test_the_page_in_the_repository_says_what_the_kept_results_say(
+    kept_results, tmp_path, monkeypatch
+):
+    """No number of it is written by hand. Its pictures are taken as they are: they take long."""
+    page = importlib.import_module("evidence_page")
+    committed = BENCHMARKS.parent / "docs"
+
+    def without_pictures(study):
+        collect(study)
+        shutil.copytree(committed / "evidence", study / "figures")
+
+    monkeypatch.setattr(page, "write_study_page", without_pictures)
+    kept_results.take_up(BENCHMARKS / "results", tmp_path, [])
+    commands = kept_results.read_commands(tmp_path)
+    found = page.write_evidence(tmp_path, tmp_path / "docs", commands, Path(BUILTIN), kept=True)
+    text = (committed / "evidence.md").read_text(encoding="utf-8")
+    assert found.read_text(encoding="utf-8") == text

@@ -132,6 +132,9 @@ def test_missing_genes_change_more_the_more_there_are(judged):
     [
         ({"encoder": "inception"}, "unknown name"),
         ({"nuclei": "by eye"}, "watershed, hovernet or cellvit=FOLDER"),
+        ({"drop_genes": -1}, "drop_genes, found -1"),
+        ({"per_spot": 0}, "per_spot, found 0"),
+        ({"seed": -1}, "seed, found -1"),
     ],
 )
 def test_what_is_not_known_is_refused_before_anything_is_drawn(tissue, change, named, monkeypatch):

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from c2lst import workflow
+from c2lst.data.section import Section
 from c2lst.errors import InputError
 from c2lst.evaluation.expression.names import LEFT_OUT
 from c2lst.workflow import stages
@@ -269,3 +271,28 @@ def test_scanpy_and_squidpy_draw_the_predictions_unchanged(whole):
     gene = predictions.var_names[0]
     scanpy.pl.spatial(predictions, color=gene, show=False)
     squidpy.pl.spatial_scatter(predictions, color=gene)
+
+
+def test_a_section_that_a_killed_attempt_left_is_not_taken_for_the_slide(
+    small_legacy, small_section, tmp_path
+):
+    """Nothing was done, so that the folder may be given again, with another slide."""
+    from c2lst.workflow.rundir import RunDirectory
+    from c2lst.workflow.stages import RunInputs, read_stage
+
+    run = RunDirectory(tmp_path / "run", {}, {}, "c2lst run")
+    dataclasses.replace(small_section, name="OTHER").save(run.path("section"))
+    read_stage(run, RunInputs(small_legacy), toy_settings(tmp_path))
+    assert Section.load(run.path("section")).name != "OTHER"
+
+
+def test_a_central_model_and_a_collection_contradict_each_other(small_legacy, tmp_path):
+    with pytest.raises(InputError, match="so that none is pretrained"):
+        workflow.run(
+            small_legacy,
+            tmp_path / "run",
+            toy_settings(tmp_path),
+            central="builtin",
+            collection=tmp_path,
+        )
+    assert not (tmp_path / "run").exists()

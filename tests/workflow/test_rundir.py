@@ -39,3 +39,8 @@ def test_a_folder_whose_first_manifest_is_being_written_is_a_new_one(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(InputError, match="nothing in this one was touched"):
         opened(tmp_path)
+
+
+def test_what_a_mac_leaves_in_a_new_folder_is_nothing(tmp_path):
+    (tmp_path / ".DS_Store").write_bytes(b"finder")
+    assert opened(tmp_path).manifest["stages"] == {}

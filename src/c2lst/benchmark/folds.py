@@ -22,7 +22,7 @@ class Fold:
     Raises
     ------
     InputError
-        If one of the two is empty, or a section is in both.
+        If one of the two is empty, or a section is in both or in one of them twice.
     """
 
     name: str
@@ -39,6 +39,14 @@ class Fold:
             )
         if both := sorted(set(self.train) & set(self.test)):
             raise InputError(where, "a section is in training and in test", found=", ".join(both))
+        for side in (self.train, self.test):
+            if twice := sorted({name for name in side if side.count(name) > 1}):
+                raise InputError(
+                    where,
+                    "names a section more than once",
+                    found=", ".join(twice),
+                    expected="each once in training or in test",
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +63,35 @@ class Task:
         Name of a section to its patient; ``UNKNOWN`` where that is not known.
     genes
         The panel; none to choose one on the training sections of each fold.
+
+    Raises
+    ------
+    InputError
+        If there is no fold, two have one name, or one names a section that is not there.
     """
 
     sections: Mapping[str, Section]
     folds: tuple[Fold, ...]
     patients: Mapping[str, str]
     genes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        names = [fold.name for fold in self.folds]
+        if not names or len(set(names)) != len(names):
+            raise InputError(
+                "task",
+                "has no folds of different names",
+                found=", ".join(names) or "none",
+                expected="one fold or more, each of its own name",
+            )
+        for fold in self.folds:
+            if unknown := sorted({*fold.train, *fold.test} - set(self.sections)):
+                raise InputError(
+                    f"fold {fold.name!r}",
+                    "names a section that is not there",
+                    found=", ".join(unknown),
+                    expected=", ".join(self.sections),
+                )
 
     @property
     def caution(self) -> str | None:

@@ -79,6 +79,7 @@ def read_task(folder: str | Path, *, size: int | None = None) -> Task:
     with progress_bar("read", len(samples)) as bar:
         for name, sample in samples.items():
             sections[name] = _read_section(sample, size)
+            _check_genes(sample, sections[name], genes)
             bar.advance(note=name)
     patients = {name: patient_of(section) for name, section in sections.items()}
     return Task(sections, tuple(folds), patients, genes)
@@ -86,7 +87,7 @@ def read_task(folder: str | Path, *, size: int | None = None) -> Task:
 
 def _read_genes(path: Path) -> tuple[str, ...]:
     genes = read_json(path, required=("genes",))["genes"]
-    if not isinstance(genes, list) or not all(isinstance(gene, str) for gene in genes):
+    if not (isinstance(genes, list) and genes and all(isinstance(gene, str) for gene in genes)):
         raise InputError(path, "'genes' is no list of names", expected='{"genes": ["A", …]}')
     return tuple(genes)
 
@@ -118,7 +119,8 @@ def _read_csv(path: Path) -> DataFrame:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path)
+        # As text: a sample named 007 is not 7, nor is one named NA missing.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise InputError(path, "no such file", remedy="copy the whole task again") from None
     except (ValueError, OSError) as error:
@@ -128,6 +130,9 @@ def _read_csv(path: Path) -> DataFrame:
             path, f"lacks the column {missing[0]!r}", found=", ".join(map(str, table.columns)),
             expected=", ".join(_COLUMNS),
         )  # fmt: skip
+    for column in _COLUMNS:
+        if empty := np.flatnonzero(table[column].str.strip() == "").tolist():
+            raise InputError(path, f"line {empty[0] + 2} has no {column!r}")
     return table
 
 
@@ -146,6 +151,18 @@ def _read_section(sample: _Sample, size: int | None) -> Section:
     pitch_px = pitch_in_px(adata, centres) or nearest_px(centres)
     patches = Patches(stored.images(kept, size), round(stored.width_px * mpp, 6))
     return Section(sample.section, adata[kept].copy(), mpp, pitch_px * mpp, sample.slide, patches)
+
+
+def _check_genes(sample: _Sample, section: Section, genes: tuple[str, ...]) -> None:
+    """Refuse a sample without a gene of the task, before any fold is worked on."""
+    if missing := [gene for gene in genes if gene not in section.adata.var_names]:
+        raise InputError(
+            sample.expr_path,
+            f"lacks {len(missing)} of the {len(genes)} genes in {GENES}",
+            found=f"no {missing[0]!r}",
+            expected=f"gene names such as {genes[0]!r}",
+            remedy="copy the whole task again",
+        )
 
 
 def _mpp(stored: StoredPatches) -> float:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 FOLDS, METRICS, GENES = "folds", "metrics.parquet", "genes.parquet"
+_FACTS = ("train_sections", "train_spots")
+"""Numbers of a fold that are no scores: a mean of them has no interval."""
+
 BENCHMARK_TABLE, MEAN_TABLE = "benchmark.parquet", "table.csv"
 
 
@@ -52,4 +55,6 @@ def summarise(table: DataFrame) -> DataFrame:
         rows.groupby("method", sort=False)[list(numbers)].mean().reset_index()
         for _, rows in table.groupby("fold", sort=False)
     ]
-    return combine(folds)
+    combined: DataFrame = combine(folds)
+    bounds = [f"{name}{end}" for name in _FACTS for end in ("_low", "_high")]
+    return combined.drop(columns=bounds, errors="ignore")

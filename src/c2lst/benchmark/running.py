@@ -23,7 +23,7 @@ from c2lst.data.pooling import SECTION
 from c2lst.errors import InputError
 from c2lst.prediction.encoders import keeping
 from c2lst.progress import logger, progress_bar
-from c2lst.storage import read_json, whole_directory, write_json
+from c2lst.storage import hash_arrays, read_json, whole_directory, write_json
 from c2lst.workflow.rundir import describe_machine, differences
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from c2lst.evaluation.encoders import ImageEncoder
 
 FORMAT = 1
+_HASHED_PATCHES = 64
 BENCHMARK_JSON = "benchmark.json"
 
 
@@ -83,7 +84,7 @@ def run_benchmark(
     task = task.with_shared_genes()
     task.refuse_duplicates(allow=allow_duplicates)
     encoder = get_encoder(settings.encoder)
-    _open_record(root, task, settings, encoder.label, command)
+    _open_record(root, task, settings, encoder, command)
     work = _Work(root, task, settings, methods, encoder)
     if task.caution:
         logger.warning("%s", task.caution)
@@ -240,8 +241,19 @@ def _predictions(
     )
 
 
+def _look_of(section: Section) -> dict[str, Any]:
+    """Width of a section's patches in µm and px, and the hash of an even choice of them."""
+    patches = section.patches
+    rows = np.linspace(0, len(patches) - 1, min(len(patches), _HASHED_PATCHES)).round().astype(int)
+    return {
+        "um": patches.patch_um,
+        "px": patches.size,
+        "hash": hash_arrays({"images": patches[rows]}),
+    }
+
+
 def _open_record(
-    root: Path, task: Task, settings: BenchmarkSettings, features: str, command: str
+    root: Path, task: Task, settings: BenchmarkSettings, encoder: ImageEncoder, command: str
 ) -> None:
     """Continue the benchmark of a folder, or begin one.
 
@@ -253,17 +265,22 @@ def _open_record(
     path = root / BENCHMARK_JSON
     request = {
         "settings": asdict(settings),
-        "features": features,
+        "features": encoder.label,
         "genes": list(task.genes or ()),
         "folds": {fold.name: {"train": fold.train, "test": fold.test} for fold in task.folds},
         "sections": {name: section.content_hash for name, section in task.sections.items()},
         "patients": dict(task.patients),
+        # Counts and a label are not all that features hang on: patches may have been cut anew, and
+        # a folder of weights may hold others.
+        "patches": {name: _look_of(section) for name, section in task.sections.items()},
+        "encoder": getattr(encoder, "identity", encoder.label),
     }
     if path.is_file():
         record = read_json(path, required=("format", "request"))
         if record["format"] != FORMAT:
             raise InputError(path, "unknown format", found=record["format"], expected=FORMAT)
-        for name, found, expected in differences(record["request"], request):
+        # Records of earlier versions say nothing of patches and weights: both are taken as given.
+        for name, found, expected in differences({**request, **record["request"]}, request):
             raise InputError(
                 root,
                 f"holds a benchmark with another {name}",

@@ -8,6 +8,7 @@ import typer
 
 from c2lst.cli import options as opt
 from c2lst.cli.terminal import tell
+from c2lst.errors import InputError
 
 
 def adapt(
@@ -65,6 +66,11 @@ def adapt(
     from c2lst.settings import load_settings
     from c2lst.storage import refuse_foreign
 
+    if early_stop and epsilon is not None:
+        raise InputError(
+            "--early-stop", "looks at spots beside the private gradient, which --dp leaves out",
+            remedy="leave one of them out",
+        )  # fmt: skip
     given: dict[str, Any] = {
         "method": method,
         "blocks": "*" if blocks == "all" else blocks,

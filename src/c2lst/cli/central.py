@@ -81,14 +81,16 @@ def pretrain(
         "tracker": tracker,
     }
     changes: dict[str, Any] = {"training": {k: v for k, v in training.items() if v is not None}}
-    settings = load_settings(preset, config, {"seed": seed, "central": changes}).central
+    asked = load_settings(preset, config, {"seed": seed, "patch_um": patch_um, "central": changes})
+    settings = asked.central
     work = opt.scratch(output)
     if resume == "never":
         processes.main_first(lambda: _start_afresh(work))
     opt.refuse_finished(output, CENTRAL_FILES, unless=resume == "never")
     base = CentralModel.load(start) if start else None
     size = base.size if base else settings.shape.size
-    side_um = patch_um or (base.patch_um if base else 112.0)
+    # A side that was asked for wins over that of a model whose training goes on.
+    side_um = base.patch_um if base and patch_um is None else asked.patch_um
     cut: dict[str, Any] = {"size": size, "patch_um": side_um, "mpp": mpp}
     patches = open_collection(collection, **cut)
     stain = base.stain if base else StainReference.typical(patches.some())
@@ -143,7 +145,7 @@ def sample(
     sampler: Annotated[
         Literal["paper", "faithful", "fast"], typer.Option(help="DDIM 250, or faster solvers.")
     ] = "fast",
-    seed: Annotated[int, typer.Option(help="Image i depends on the seed and i alone.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Image i depends on the seed and i alone.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 32,
 ) -> None:
     """Draw images from a central model.
@@ -153,7 +155,9 @@ def sample(
     from c2lst.central import CentralModel
     from c2lst.central.samples import write_samples, write_sheet
     from c2lst.diffusion.processes import Processes
+    from c2lst.storage import refuse_folder, refuse_unreplaceable
 
+    (refuse_folder if output.suffix == ".png" else refuse_unreplaceable)(output)
     model = CentralModel.load(central)
     request = {"sampler": sampler, "seed": seed, "batch_size": batch_size}
     if output.suffix == ".png":

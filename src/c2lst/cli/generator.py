@@ -63,12 +63,14 @@ def evaluate_generator(
     """
     from c2lst.data.section import Section
     from c2lst.local.sources import open_adapter, open_spots
+    from c2lst.storage import refuse_unreplaceable
     from c2lst.workflow.generator import GeneratorSettings
     from c2lst.workflow.generator import evaluate_generator as judge
 
     settings = GeneratorSettings(
         per_spot, guidance, sampler, encoder, nuclei, umap, drop_genes, seed
     )
+    refuse_unreplaceable(output)
     known = None if truth is None else _truth(truth)
     local = open_adapter(adapter, central)
     slide, spots = open_spots(adapter, local, section, split_file)

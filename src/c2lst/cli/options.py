@@ -38,7 +38,9 @@ Guidance = Annotated[float | None, typer.Option(help="Guidance scale.")]
 Sampler = Annotated[
     Literal["paper", "faithful", "fast"] | None, typer.Option(help="Solver and its steps.")
 ]
-Fraction = Annotated[float | None, typer.Option(help="Share of spots that are sequenced.")]
+Fraction = Annotated[
+    float | None, typer.Option(help="Share of spots that are sequenced; 0.25 by default.")
+]
 Scheme = Annotated[
     Literal["random", "buffered", "blocks", "all"],
     typer.Option(help="How spots are chosen; all: every one is sequenced, none is held out."),
@@ -66,7 +68,8 @@ def read_genes(path: Path | None) -> tuple[str, ...] | None:
     if path is None:
         return None
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Editors on Windows put a mark of the encoding first, which is no part of a name.
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(path, "is no readable text file", expected="one gene a line") from error
     names = [line.split("#")[0].strip() for line in lines]
@@ -74,6 +77,15 @@ def read_genes(path: Path | None) -> tuple[str, ...] | None:
     if not genes:
         raise InputError(path, "names no gene", expected="one gene a line")
     return genes
+
+
+def refuse_share_of_all(fraction: float | None, scheme: str) -> None:
+    """Refuse a share of the spots where all of them are asked for."""
+    if scheme == "all" and fraction is not None:
+        raise InputError(
+            "--fraction", "does not go with scheme all, which takes every spot", found=fraction,
+            remedy="leave one of them out",
+        )  # fmt: skip
 
 
 def scratch(output: Path) -> Path:

@@ -10,6 +10,7 @@ import typer
 from c2lst.cli import options as opt
 from c2lst.cli.network_options import Encoder, Network, network_settings
 from c2lst.cli.terminal import tell
+from c2lst.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -93,6 +94,11 @@ def predict(
     from c2lst.prediction.predictor import ExpressionPredictor
     from c2lst.storage import refuse_folder, whole_file
 
+    if pitch is not None and split_file is not None:
+        raise InputError(
+            "--split", "is of the spots, and --pitch predicts the tissue between them",
+            remedy="leave one of them out",
+        )  # fmt: skip
     refuse_folder(output)
     base, slide = CentralModel.load(central), Section.load(section)
     model = ExpressionPredictor.load(predictor, central=base)
@@ -138,7 +144,7 @@ def _between_spots(
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="predictions.h5ad")],
     output: opt.Output,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Compare predictions with the spots that were not sequenced, beside the baselines."""
     from c2lst.cli.scores import show_scores

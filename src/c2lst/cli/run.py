@@ -66,10 +66,12 @@ def run(
         "prediction": network_settings(network, encoder),
     }
     options["pitch_um"] = None if pitch is None else parse_um(pitch)
+    settings = load_settings(preset, config, options)
+    opt.refuse_share_of_all(fraction, settings.scheme)
     path = workflow.run(
         slide,
         output,
-        load_settings(preset, config, options),
+        settings,
         section=section,
         format=format,
         image=image,

@@ -70,7 +70,7 @@ def ingest(
 def split(
     section: opt.SectionFolder,
     output: opt.Output,
-    fraction: opt.Fraction = 0.25,
+    fraction: opt.Fraction = None,
     scheme: opt.Scheme = "random",
     seed: Annotated[int, typer.Option(help="Another seed, another choice.")] = 0,
     val_fraction: Annotated[
@@ -82,6 +82,7 @@ def split(
     from c2lst.data.split import SpotSplit
     from c2lst.storage import refuse_folder
 
+    opt.refuse_share_of_all(fraction, scheme)
     refuse_folder(output)
     drawn = SpotSplit.draw(
         Section.load(section),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -58,7 +59,7 @@ def build(
     patients: Annotated[int, typer.Option(help="Simulated: number of patients.")] = 8,
     depth: Annotated[float, typer.Option(help="Simulated: mean counts in 10 µm.")] = 0.5,
     side_um: Annotated[float, typer.Option(help="Simulated: side of a section.")] = 2400.0,
-    seed: Annotated[int, typer.Option(help="Simulated: another seed, other patients.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Simulated: another seed, other patients.")] = 0,
     uninformative_image: Annotated[
         bool, typer.Option(help="Simulated: show another tissue, a control.")
     ] = False,
@@ -71,9 +72,12 @@ def build(
         raise InputError("--patient", "number", found=len(patient), expected=len(sources))
     if n_genes < 1:
         raise InputError("--n-genes", "number", found=n_genes, expected="1 or more")
+    kinds = [builders.recognise(source) if format == "auto" else format for source in sources]
+    _refuse_unread(kinds, patient=patient, genes=genes, image=image, image_um=image_um, mpp=mpp)
+    if image is not None and len(sources) > 1:
+        raise InputError("--image", "is of one source", found=f"{len(sources)} sources")
     panel, parts = opt.read_genes(genes), []
-    for number, source in enumerate(sources):
-        kind = builders.recognise(source) if format == "auto" else format
+    for number, (source, kind) in enumerate(zip(sources, kinds, strict=True)):
         whose = None if patient is None else patient[number]
         common: dict[str, Any] = {
             "patient": whose,
@@ -197,7 +201,7 @@ def predict(
     steps: Steps = 20,
     consistent: Consistent = True,
     batch_size: Annotated[int, typer.Option(help="Tiles at a time.")] = 16,
-    seed: Annotated[int, typer.Option(help="Another seed, other maps.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other maps.")] = 0,
 ) -> None:
     """Predict the bins of a section, with their standard deviation."""
     from c2lst.superres.model import SuperresModel
@@ -227,7 +231,7 @@ def evaluate(
     seen: Annotated[
         bool, typer.Option("--seen", help="Patients of the training, too: no evidence.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Another seed, other maps.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other maps.")] = 0,
 ) -> None:
     """Compare a model with the baselines on patients that it has not seen."""
     from c2lst.cli.superres_scores import show_scores
@@ -241,6 +245,25 @@ def evaluate(
     )  # fmt: skip
     show_scores(table)
     tell(f"scores and figures → {output}")
+
+
+_READ: dict[str, set[str]] = {
+    "simulated": {"image_um"},
+    "published": set(),
+    "xenium": {"patient", "genes", "image", "image_um"},
+    "visium-hd": {"patient", "genes", "image", "image_um"},
+    "legacy": {"patient", "genes", "image", "image_um", "mpp"},
+}
+
+
+def _refuse_unread(kinds: Sequence[str], **given: object) -> None:
+    """Refuse an option that no source is read by: a patient not taken note of is not held out."""
+    for name, value in given.items():
+        if value is not None and not any(name in _READ[kind] for kind in kinds):
+            raise InputError(
+                f"--{name.replace('_', '-')}", "is not read with such sources",
+                found=", ".join(sorted(set(kinds))), remedy="leave it out",
+            )  # fmt: skip
 
 
 def _keep_what_is_there(output: Path, made: str) -> None:

@@ -54,10 +54,11 @@ def sweep(
     from c2lst.local.sweep import mean_spot, spot_profile
     from c2lst.local.sweep import steps as even_steps
     from c2lst.local.sweep import sweep as moved
-    from c2lst.storage import write_json
+    from c2lst.storage import refuse_unreplaceable, write_json
 
     if sum(choice is not None for choice in (gene, genes, signature)) != 1:
         raise InputError("command line", "give one of --gene, --genes and --signature")
+    refuse_unreplaceable(output)  # before hours of drawing
     values = even_steps(low, high, steps)
     settings = _settings(preset, config, seed, guidance, sampler)
     local = open_adapter(adapter, central)
@@ -129,8 +130,9 @@ def drop_genes(
     from c2lst.local import missing
     from c2lst.local.figures import draw_missing
     from c2lst.local.sources import open_adapter, open_spots
-    from c2lst.storage import write_json
+    from c2lst.storage import refuse_unreplaceable, write_json
 
+    refuse_unreplaceable(output)
     settings = _settings(preset, config, seed, guidance, sampler)
     local = open_adapter(adapter, central)
     missing.numbers_missing(number, len(local.preprocessing.panel))

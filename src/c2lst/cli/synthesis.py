@@ -71,6 +71,13 @@ def synthesize(
         raise InputError(
             "command line", "--policy is of training spots", remedy="leave it out with --profiles"
         )
+    if mixup_by and settings.policy != "mixup":
+        raise InputError(
+            "--mixup-by", "is of the policy mixup", found=f"policy {settings.policy}",
+            remedy="give --policy mixup, too, or leave it out",
+        )  # fmt: skip
+    if allow_missing and profiles is None:
+        raise InputError("--allow-missing", "is of --profiles", remedy="leave it out")
     local = open_adapter(adapter, central)
     name = local.provenance["section"]
     _refuse_complete(output, name)

@@ -32,6 +32,10 @@ MEAN = "mean"
 RESAMPLES = 1000
 LEVEL = 0.95
 PROGRAMMES = 5
+_ROUNDING = 1e-12
+"""Share of its variance over all spots below which a value does not vary in a resample."""
+
+_TINY = 1e-24
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +238,8 @@ def _correlations(
     """Pearson r in every resample, (1 + resamples, 1 + T): the mean over columns, then each.
 
     A constant prediction ``x`` has r = 0: it tells nothing. Where ``y`` is constant or not
-    measured there is no r (NaN), and the mean is over the others.
+    measured there is no r (NaN), and the mean is over the others: so, too, in a resample without
+    the few spots that have a gene.
     """
     x, y = (v - v.mean(axis=0) for v in (x.astype(float), y.astype(float)))
 
@@ -245,12 +250,13 @@ def _correlations(
         return averaged
 
     mean_x, mean_y = mean(x), mean(y)
-    tiny = 1e-12
-    spread_x = np.sqrt(np.maximum(mean(x * x) - mean_x**2, 0))
-    spread_y = np.sqrt(np.maximum(mean(y * y) - mean_y**2, 0))
+    variance_x, variance_y = mean(x * x) - mean_x**2, mean(y * y) - mean_y**2
+    # The first row is of all spots: what a resample lacks of it is rounding, and no variance.
+    tells, varies = (v > np.maximum(_ROUNDING * v[0], _TINY) for v in (variance_x, variance_y))
+    product = np.where(tells & varies, variance_x * variance_y, 1.0)
     covariance = mean(x * y) - mean_x * mean_y
-    each = covariance / np.maximum(spread_x * spread_y, tiny)
-    each = np.where(spread_y > tiny, each, np.nan)
+    each = np.where(tells, covariance / np.sqrt(product), 0.0)
+    each = np.where(varies, each, np.nan)
     known = np.isfinite(each)
     total = np.where(known, each, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     total = np.where(known.any(axis=1), total, np.nan)

@@ -75,6 +75,7 @@ def expression_clusters(
         If there are too few spots.
     """
     from sklearn.metrics import silhouette_score
+    from sklearn.utils import check_random_state
 
     most = min(most, len(scaled) // PER_CLUSTER)
     if most < fewest:
@@ -85,13 +86,14 @@ def expression_clusters(
             expected=f"at least {fewest * PER_CLUSTER}",
         )
     points = _components(np.nan_to_num(scaled), standardise=False)
+    judged = check_random_state(seed).permutation(len(points))[:_SILHOUETTE_SAMPLE]
     best, score = np.zeros(len(points), dtype=int), -np.inf
     for k in range(fewest, most + 1):
         labels = _without_small(points, _k_means(points, k, seed))
-        sample = min(_SILHOUETTE_SAMPLE, len(points))
-        if (
-            found := silhouette_score(points, labels, sample_size=sample, random_state=seed)
-        ) > score:
+        # A cluster of so few spots that none of them is judged is one of outliers.
+        several = np.ptp(labels[judged]) > 0
+        found = silhouette_score(points[judged], labels[judged]) if several else -1.0
+        if found > score:
             best, score = labels, found
     by_size = np.argsort(-np.bincount(best), kind="stable")
     return np.argsort(by_size)[best]

@@ -93,6 +93,7 @@ class _Widgets:
     slide: Any
     spot: Any
     chosen: Any
+    named: Any
     sliders: list[Any]
     again: Any
     guidance: Any
@@ -137,6 +138,7 @@ def _controls(gr: Any, explorer: Explorer) -> dict[str, Any]:
             label="Genes and programmes to move",
             info="The first colours the map: yellow where it is high.",
         ),
+        "named": gr.State(handles[:1]),  # what the sliders move at present, in their order
         "sliders": [
             gr.Slider(-REACH, REACH, value=0, step=0.25, visible=False) for _ in range(SLIDERS)
         ],
@@ -191,7 +193,8 @@ def _wire(gr: Any, page: Any, explorer: Explorer, widgets: _Widgets) -> None:
     start = [page.load, w.spot.change, w.chosen.change]
     gr.on(start, partial(_map, explorer), [w.spot, w.chosen], w.slide, **private)
     labels = partial(_labels, explorer, gr.update)
-    gr.on(start, labels, [w.spot, w.chosen], w.sliders, **private)
+    shown = [w.spot, w.chosen, w.named, *w.sliders]
+    gr.on(start, labels, shown, [*w.sliders, w.named], **private)
     w.again.click(lambda: [0] * SLIDERS, None, w.sliders, **private)
     gr.on(
         [*start, w.guidance.release, w.sampler.change, w.noises.release, w.seed.submit]
@@ -208,12 +211,26 @@ def _map(explorer: Explorer, spot: str, chosen: list[str]) -> np.ndarray:
     return explorer.map.draw(explorer.index(spot), explorer.score(chosen[0]) if chosen else None)
 
 
-def _labels(explorer: Explorer, update: Any, spot: str, chosen: list[str]) -> list[Any]:
+def _labels(
+    explorer: Explorer,
+    update: Any,
+    spot: str,
+    chosen: list[str],
+    before: list[str],
+    *steps: float,
+) -> list[Any]:
+    """Name the sliders, and return what they move; each handle keeps the steps that it had."""
+    # Where one is left out, those after it come to other sliders: their steps go with them.
+    kept = dict(zip(before, steps, strict=False))
     shown = [
-        update(visible=True, label=words.slider(name, *explorer.reach(name, spot)))
+        update(
+            visible=True,
+            value=kept.get(name, 0),
+            label=words.slider(name, *explorer.reach(name, spot)),
+        )
         for name in chosen
     ]
-    return shown + [update(visible=False, value=0)] * (SLIDERS - len(shown))
+    return [*shown, *[update(visible=False, value=0)] * (SLIDERS - len(shown)), chosen]
 
 
 def _draw(

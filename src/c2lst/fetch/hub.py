@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -67,31 +67,34 @@ class HubFiles:
         return cls(endpoint, repository, str(info.sha), page, files)
 
     def download(self, output: Path) -> None:
-        """Fetch the files, going on where an earlier attempt stopped, and check them.
+        """Fetch what is not there yet, going on where an earlier attempt stopped, and check it.
 
         Raises
         ------
         InputError
-            If access is not granted, the hub cannot be reached, or a file is not as published.
+            If access is not granted, the hub cannot be reached, a file is not as published, or
+            another file has the name.
         """
         from huggingface_hub import snapshot_download
 
+        # The library would replace another file of the name without a word.
+        present = [file for file in self.files if (output / file.name).exists()]
+        missing = [file for file in self.files if file not in present]
+        _check_all(present, lambda file: file.check_present(output / file.name))
+        if not missing:
+            return
         try:
             snapshot_download(
                 self.repository,
                 repo_type="dataset",
                 revision=self.commit,
-                allow_patterns=[file.name for file in self.files],
+                allow_patterns=[file.name for file in missing],
                 local_dir=output,
                 endpoint=self.endpoint,
             )
         except Exception as error:  # as above
             raise _said(error, self.page) from error
-        total = sum(file.size for file in self.files) // _MEGABYTE
-        with progress_bar("check, MB", total) as bar:
-            for file in self.files:
-                _check(output / file.name, file)
-                bar.advance(file.size // _MEGABYTE)
+        _check_all(missing, lambda file: _check(output / file.name, file))
 
 
 def _planned(file: Any) -> PublishedFile:
@@ -100,6 +103,16 @@ def _planned(file: Any) -> PublishedFile:
     if sha256:
         return PublishedFile(file.rfilename, file.size or 0, f"sha256:{sha256}")
     return PublishedFile(file.rfilename, file.size or 0, file.blob_id and f"git:{file.blob_id}")
+
+
+def _check_all(files: Sequence[PublishedFile], check: Callable[[PublishedFile], None]) -> None:
+    """Check one file after another, which takes minutes for a slide."""
+    if not files:
+        return
+    with progress_bar("check, MB", sum(file.size for file in files) // _MEGABYTE) as bar:
+        for file in files:
+            check(file)
+            bar.advance(file.size // _MEGABYTE)
 
 
 def _check(path: Path, file: PublishedFile) -> None:

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from c2lst.errors import InputError
+
 _CHUNK = 1 << 20
 
 
@@ -53,3 +55,19 @@ class PublishedFile:
                 digest.update(chunk)
         if digest.hexdigest() != expected:
             raise ValueError(f"{kind} {digest.hexdigest()}, expected {expected}")
+
+    def check_present(self, path: Path) -> None:
+        """Check a file that was there before: another one is the user's, and stays.
+
+        Raises
+        ------
+        InputError
+            If it is another.
+        """
+        try:
+            self.check(path)
+        except (ValueError, OSError) as error:
+            raise InputError(
+                path, f"exists and is not the published file ({error})",
+                remedy="remove it, or choose another folder",
+            ) from error  # fmt: skip

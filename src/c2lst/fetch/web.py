@@ -88,20 +88,10 @@ def download(files: Iterable[PublishedFile], output: Path) -> None:
     for file in files:
         target = output / file.name
         if target.exists():
-            _check_present(file, target)
+            file.check_present(target)
             logger.info("%s: already there", target)
         else:
             _download(file, target)
-
-
-def _check_present(file: PublishedFile, target: Path) -> None:
-    try:
-        file.check(target)
-    except (ValueError, OSError) as error:
-        raise InputError(
-            target, f"exists and is not the published file ({error})",
-            remedy="remove it, or choose another folder",
-        ) from error  # fmt: skip
 
 
 def _download(file: PublishedFile, target: Path) -> None:
@@ -134,9 +124,13 @@ def _download(file: PublishedFile, target: Path) -> None:
 def _may_pass(error: Any) -> bool:
     """Whether another attempt may succeed: a transfer broke off, or the server is overloaded."""
     import requests
+    from urllib3.exceptions import ReadTimeoutError
 
     if error.response is not None:
         return error.response.status_code >= 500
+    # A transfer that stalls has the class of a network that is not there, and tells by its reason.
+    if any(isinstance(reason, ReadTimeoutError) for reason in error.args):
+        return True
     return isinstance(error, requests.exceptions.ChunkedEncodingError | requests.Timeout)
 
 

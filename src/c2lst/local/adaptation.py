@@ -46,6 +46,9 @@ Modulation grows with the channels and the network with their square, so that a 
 such as one for a first look, has no adapter of 5 % worth training; and what there is takes few MB.
 """
 
+FLAT = 1e-6
+"""Variance of a principal component below which it is none, as a share of the first one's."""
+
 
 def adapt(
     central: CentralModel,
@@ -201,12 +204,16 @@ def _start_at_components(
 
     number = min(settings.components, settings.width, len(expression) - 1, expression.shape[1])
     components = PCA(number, whiten=True, random_state=0).fit(expression)
-    scale = np.sqrt(components.explained_variance_)[:, None]
-    rows = torch.from_numpy((components.components_ / scale).astype(np.float32))
+    variance = components.explained_variance_
+    # Spots that are alike, or genes that do not vary in them, leave directions of rounding alone,
+    # and to whiten these would blow it up to infinity.
+    there = variance > FLAT * variance[0]
+    scale = np.sqrt(variance[there])[:, None]
+    rows = torch.from_numpy((components.components_[there] / scale).astype(np.float32))
     with torch.no_grad():
         projection.weight.zero_()
         projection.bias.zero_()
-        projection.weight[:number] = rows
+        projection.weight[: len(rows)] = rows
 
 
 def _check_fit(central: CentralModel, preprocessing: Preprocessing) -> None:

@@ -26,7 +26,9 @@ ADAPTER_JSON = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PREPROCESSING_JSON = "preprocessing.json"
 CARD = "README.md"
-ADAPTER_FILES = (ADAPTER_JSON, ADAPTER_WEIGHTS, PREPROCESSING_JSON, SOURCES_JSON, CARD)
+AUDIT = "privacy.json"
+"""What an export leaves here; of the weights that are there, and so replaced with them."""
+ADAPTER_FILES = (ADAPTER_JSON, ADAPTER_WEIGHTS, PREPROCESSING_JSON, SOURCES_JSON, CARD, AUDIT)
 
 _REQUIRED = (
     *("base_hash", "network", "hash", "weights_hash", "genes_hash"),

@@ -19,6 +19,7 @@ from c2lst.progress import logger
 from c2lst.storage import hash_file
 
 if TYPE_CHECKING:
+    from pandas import Series
     from scipy.sparse import csr_matrix
 
     from c2lst.data.preprocessing import Preprocessing
@@ -202,9 +203,19 @@ def _read_annotated(path: Path) -> ProfileFile:
     if values is None:
         raise InputError(path, "holds no counts", expected=f"X, or a layer {COUNTS_LAYER!r}")
     counts = sparse.csr_matrix(values)
-    totals = adata.obs[TOTAL].to_numpy(dtype=float) if TOTAL in adata.obs else _sums(counts)
+    totals = _totals(path, adata.obs[TOTAL]) if TOTAL in adata.obs else _sums(counts)
     rows, genes = adata.obs_names.to_numpy(dtype=str), adata.var_names.to_numpy(dtype=str)
     return ProfileFile(path, rows, genes, counts, totals)
+
+
+def _totals(path: Path, column: Series) -> np.ndarray:
+    try:
+        return np.asarray(column, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            path, f"obs[{TOTAL!r}] is no column of numbers", found=error,
+            expected="counts over all genes", remedy="correct the column, or remove it",
+        ) from error  # fmt: skip
 
 
 def _read_text(path: Path, separator: str) -> ProfileFile:

@@ -85,6 +85,7 @@ class AdapterSettings:
             ("stop_tolerance", self.stop_tolerance >= 0, "0 or more"),
             ("width", self.width >= 1, "at least 1"),
             ("rank", self.rank >= 1, "at least 1"),
+            ("components", self.components >= 0, "0 or more"),
             ("method", self.method in get_args(Method), " or ".join(get_args(Method))),
         ):
             if not fits:

@@ -112,12 +112,23 @@ def refuse_foreign(bundle: Path) -> None:
     of_another: list[str] = []
     if (bundle / BUNDLE_JSON).is_file():
         files = read_json(bundle / BUNDLE_JSON).get("files")
-        of_another = [Path(name).parts[0] for name in files or ()]
-    storage.refuse_foreign(bundle, (BUNDLE_JSON, *of_another))
+        of_another = [str(name) for name in files] if isinstance(files, Mapping) else []
+    folders = [name.partition("/")[0] for name in of_another]
+    storage.refuse_foreign(bundle, (BUNDLE_JSON, *folders))
+    # That looks at the first level alone, and what is deeper would be replaced with it.
+    for name in _names(bundle) - {BUNDLE_JSON, *of_another}:
+        if not storage.is_litter(bundle / name):
+            raise InputError(
+                bundle, "holds files that c2lst did not write, so it is not replaced", found=name,
+                expected="a new or empty folder", remedy="choose another output folder",
+            )  # fmt: skip
 
 
 def _hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of a folder but the manifest, by its path in the folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    names = {path.relative_to(folder).as_posix(): path for path in files}
-    return {name: hash_file(path) for name, path in names.items() if name != BUNDLE_JSON}
+    return {name: hash_file(folder / name) for name in sorted(_names(folder) - {BUNDLE_JSON})}
+
+
+def _names(folder: Path) -> set[str]:
+    """Path in the folder of every file of it."""
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}

@@ -90,6 +90,12 @@ def _remarks(audit: PrivacyAudit) -> list[str]:
         remarks.append(
             "- Trained with differential privacy of one spot, not of the patient: "
             f"ε = {audit.private['epsilon']:g}, δ = {audit.private['delta']:.2g}. Gene panel, "
-            "expression statistics and stain are not covered."
+            "expression statistics, stain, and the SHA-256 of section and split are not covered"
+            + (
+                "."
+                if audit.subject == "adapter"
+                else ", nor the profiles in this set: the promise is of the adapter's weights, and "
+                "each pair carries what it was drawn for."
+            )
         )
     return remarks

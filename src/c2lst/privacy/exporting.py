@@ -108,6 +108,8 @@ def export(
         raise InputError(
             "override", "is no reason", found=repr(override), expected="who decided it, and why"
         )
+    if seed < 0:
+        raise InputError("seed", "is out of range", found=seed, expected="0 or more")
     refuse_foreign(bundle)
     subject = _open(artefact, section, split, central, adapter)
     found, gallery = audit(

@@ -120,6 +120,11 @@ class RunArtefacts:
     mpp: float | None
 
     @property
+    def folder(self) -> str:
+        """Name of the folder, also of one that was given as ``.``, for commands on the page."""
+        return self.run.resolve().name
+
+    @property
     def role(self) -> np.ndarray:
         """Role of each spot, shape (n,): train, val, test or buffer."""
         return self.predictions.obs["split"].to_numpy().astype(str)

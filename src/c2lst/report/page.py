@@ -106,5 +106,5 @@ def content(artefacts: RunArtefacts) -> dict[str, Any]:
         "provenance": tables.provenance(artefacts),
         "files": tables.file_rows(artefacts),
         "limits": tables.limits(artefacts),
-        "run": artefacts.run.name,
+        "run": artefacts.folder,
     }

@@ -75,13 +75,13 @@ def privacy_panel(artefacts: RunArtefacts) -> PrivacyPanel | None:
             audit, copies = found
             views.append(_view("Quick look at the synthetic pairs", audit, _of_spots(audit)))
     missing = tuple(kind for kind, view in full.items() if view is None)
-    commands = tuple(_command(artefacts.run, kinds[kind], adapter) for kind in missing)
+    commands = tuple(_command(artefacts.folder, kinds[kind], adapter) for kind in missing)
     return PrivacyPanel(tuple(views), copies, missing, commands)
 
 
-def _command(run: Path, artefact: Path, adapter: Path) -> str:
-    given = [] if artefact == adapter else ["--adapter", f"{run.name}/{adapter.name}"]
-    words = ["c2lst", "export", f"{run.name}/{artefact.name}", "-o", "BUNDLE", *given]
+def _command(run: str, artefact: Path, adapter: Path) -> str:
+    given = [] if artefact == adapter else ["--adapter", f"{run}/{adapter.name}"]
+    words = ["c2lst", "export", f"{run}/{artefact.name}", "-o", "BUNDLE", *given]
     return shlex.join(words)
 
 

@@ -14,6 +14,7 @@ from c2lst.report.scores import MethodScore
 from c2lst.report.wording import (
     BASELINES,
     EXPRESSION_UNIT,
+    TRAINED_BASELINES,
     method_name,
     number,
     percent,
@@ -60,7 +61,7 @@ class Verdict:
     Parameters
     ----------
     outcome
-        Better, tied, worse or unknown against the best simple baseline.
+        Better, tied, worse or unknown against the best baseline.
     headline
         One sentence: did it work on this slide?
     detail, synthetic
@@ -107,7 +108,7 @@ def _side(upper: float, below: float, lower: float, above: float) -> Outcome:
 
 
 def best_baseline(artefacts: RunArtefacts) -> MethodScore | None:
-    """Return the simple baseline of lowest MAE on the held-out spots; None where none is scored.
+    """Return the baseline of lowest MAE on the held-out spots; None where none is scored.
 
     Choosing it on the test spots favours the baseline, never the predictor.
     """
@@ -149,21 +150,17 @@ def _in_sentence(method: str) -> str:
 
 def _headline(result: Contrast, ours: MethodScore, baseline: MethodScore, judged: str) -> str:
     name = _in_sentence(baseline.method)
+    simple = "" if baseline.method in TRAINED_BASELINES else "simple "
+    best = f"the best {simple}baseline ({name})"
     gain = -result.difference / baseline.mae.value if baseline.mae.value else math.nan
     spots = f"on {ours.spots:,} {judged}"
     if result.outcome == "better":
         opening = "Yes" if gain >= SMALL_MARGIN else "Yes, by a small margin"
-        return (
-            f"{opening}: c2lst errs {percent(gain, 1)} less than the best simple baseline ({name}) "
-            f"{spots}."
-        )
+        return f"{opening}: c2lst errs {percent(gain, 1)} less than {best} {spots}."
     if result.outcome == "worse":
-        return (
-            f"No: the best simple baseline ({name}) does better than c2lst, which errs "
-            f"{percent(-gain, 1)} more {spots}."
-        )
+        return f"No: {best} does better than c2lst, which errs {percent(-gain, 1)} more {spots}."
     if result.outcome == "tied":
-        return f"Not shown: c2lst ties with the best simple baseline ({name}) {spots}."
+        return f"Not shown: c2lst ties with {best} {spots}."
     return f"Not known: this run states no interval to compare c2lst with {name} by."
 
 

@@ -10,10 +10,13 @@ from typing import Any
 from c2lst.evaluation.expression import DEFAULT_METHOD, NETWORK, NETWORK_TWIN, TWIN
 from c2lst.evaluation.expression.names import COTRAINED
 
+TRAINED_BASELINES = ("resnet_50", "densenet_121")
+"""Networks of the field: baselines, but no simple ones."""
+
 BASELINES = (
     *("train_median", "train_mean", "knn", "inverse_distance", "kriging", "kriging_shared"),
     *("kriging_recentred", "ridge", "ridge_coordinates"),
-    *("resnet_50", "densenet_121"),
+    *TRAINED_BASELINES,
 )
 """The baselines, of which the headline is judged against the best."""
 

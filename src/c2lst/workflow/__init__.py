@@ -71,6 +71,12 @@ def run(
     from c2lst.workflow.stages import RunInputs, run_stages
 
     check_network(settings.prediction)
+    if central is not None and collection is not None:
+        raise InputError(
+            "central model", "is given, so that none is pretrained on a collection",
+            found=f"{central} and {collection}",
+            remedy="leave --collection out, or pretrain the model on it (c2lst pretrain --from)",
+        )  # fmt: skip
     inputs = RunInputs(
         _existing(source, "slide", parent=True),
         section,

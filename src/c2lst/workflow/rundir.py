@@ -18,7 +18,7 @@ from c2lst import __version__
 from c2lst.devices import best_device, device_name
 from c2lst.errors import InputError
 from c2lst.progress import logger
-from c2lst.storage import read_json, write_json
+from c2lst.storage import is_litter, read_json, write_json
 
 FORMAT = 1
 STAGES = (
@@ -77,7 +77,7 @@ class RunDirectory:
         if root.exists() and not root.is_dir():
             raise InputError(root, "is a file", expected="a folder for the results")
         # Looked at before the manifest is: another process may be about to write the first one.
-        filled = root.is_dir() and not all(map(_is_partial, root.iterdir()))
+        filled = root.is_dir() and not all(_is_partial(p) or is_litter(p) for p in root.iterdir())
         known = self.manifest_path.is_file()
         self.manifest = self._read_manifest() if known else {}
         if self.manifest:

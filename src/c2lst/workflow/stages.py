@@ -7,6 +7,7 @@ and started again works on exactly the values that it would have had.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,8 @@ def read_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> S
         size=size,
         overlay=run.path("overlay.png"),
     )
+    # An attempt that was killed may have left a section, of another slide perhaps.
+    shutil.rmtree(run.path("section"), ignore_errors=True)
     section.save(run.path("section"))
     run.path("overlay.png").unlink(missing_ok=True)  # of an attempt that failed
     return {

@@ -138,26 +138,45 @@ def read_outlines(path: Path) -> list[tuple[str, np.ndarray]]:
 
 
 def _of_cells(path: Path, content: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
-    names = {int(k): str(v) for k, v in content.get("type_map", TYPES).items()}
-    for number, cell in enumerate(content["cells"]):
+    known = content.get("type_map", TYPES)
+    if not isinstance(known, dict):
+        raise InputError(path, "type_map is no object", found=known, expected='{"1": NAME, …}')
+    names = {str(number): str(name) for number, name in known.items()}
+    for number, cell in enumerate(_listed(path, "cells", content["cells"])):
         where = f"cells[{number}]"
         kind = _field(path, where, cell, "type")
         points = _points(path, where, _field(path, where, cell, "contour"))
-        yield names.get(int(kind), str(kind)), points
+        yield names.get(str(kind), str(kind)), points
 
 
 def _of_features(path: Path, content: Any) -> Iterator[tuple[str, np.ndarray]]:
     features = content.get("features", []) if isinstance(content, dict) else content
-    for number, feature in enumerate(features):
+    for number, feature in enumerate(_listed(path, "features", features)):
         where = f"features[{number}]"
         geometry = _field(path, where, feature, "geometry")
         form = _field(path, f"{where}.geometry", geometry, "type")
         if form not in ("Polygon", "MultiPolygon"):
             continue  # centres alone: they say nothing of size and shape
-        polygons = _field(path, f"{where}.geometry", geometry, "coordinates")
-        kind = feature.get("properties", {}).get("classification", {}).get("name", "nucleus")
-        for polygon in [polygons] if form == "Polygon" else polygons:
-            yield str(kind), _points(path, f"{where}.geometry.coordinates", polygon[0])
+        where += ".geometry"
+        polygons = _field(path, where, geometry, "coordinates")
+        where += ".coordinates"
+        for polygon in [polygons] if form == "Polygon" else _listed(path, where, polygons):
+            outer = polygon[0] if isinstance(polygon, list) and polygon else []
+            yield _name_of(feature), _points(path, where, outer)
+
+
+def _name_of(feature: dict[str, Any]) -> str:
+    """Name of a feature's type; GeoJSON allows ``null`` for properties, and so does QuPath."""
+    found: Any = feature
+    for key in ("properties", "classification", "name"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return "nucleus" if found is None else str(found)
+
+
+def _listed(path: Path, where: str, values: Any) -> list[Any]:
+    if not isinstance(values, list):
+        raise InputError(path, f"{where} is no list", found=type(values).__name__, expected=_FILES)
+    return values
 
 
 def _field(path: Path, where: str, holder: Any, key: str) -> Any:
@@ -189,6 +208,8 @@ def _points(path: Path, where: str, values: Any) -> np.ndarray:
             path, f"{where} is no outline", found=f"shape {points.shape}",
             expected="at least three points (x, y)",
         )  # fmt: skip
+    if not np.isfinite(points).all():
+        raise InputError(path, f"{where} is no outline", found="coordinates that are not finite")
     return points
 
 

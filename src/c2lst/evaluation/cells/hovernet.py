@@ -86,13 +86,16 @@ class HoverNetFinder:
     def _maps(self, image: np.ndarray, side: int) -> list[np.ndarray]:
         """Whether nuclear, where in its nucleus, and of which type each pixel is, (G, G, …)."""
         import torch
-        from torch.nn.functional import interpolate, pad
+        from torch.nn.functional import interpolate
 
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
         pixels = interpolate(pixels, size=(side, side), mode="bicubic", antialias=True)
         tiles = -(-side // CORE)
         before, after = (WINDOW - CORE) // 2, (WINDOW - CORE) // 2 + tiles * CORE - side
-        padded = pad(pixels.clamp(0, 255), (before, after, before, after), mode="reflect")[0]
+        # torch mirrors once, which is not enough for a patch narrower than what is added.
+        around = ((0, 0), (before, after), (before, after))
+        mirrored = np.pad(pixels[0].clamp(0, 255).numpy(), around, mode="reflect")
+        padded = torch.from_numpy(mirrored)
         corners = [(i * CORE, j * CORE) for i in range(tiles) for j in range(tiles)]
         windows = torch.stack([padded[:, y : y + WINDOW, x : x + WINDOW] for y, x in corners])
         with torch.inference_mode():

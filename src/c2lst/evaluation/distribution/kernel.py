@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from c2lst.evaluation.distribution.samples import LEVEL, checked, group_numbers, resampled
+from c2lst.evaluation.distribution.samples import checked, ends, group_numbers, resampled
 
 BLOCK = 4096
 """Rows of a set that are compared with each other at once; larger sets are cut into such parts."""
@@ -66,7 +66,8 @@ def kernel_distance(
     groups
         For each set, what its images come from (slide, patient, field), where that is known.
         Images of one group are alike: pairs of them are left out as pairs of an image with itself
-        are, and the bootstrap draws groups.
+        are, and the bootstrap draws groups. Draws of one group alone leave no pair and are left
+        out, so that the interval is too narrow for sets of two or three groups.
     bootstraps
         Resamplings behind the interval.
     seed
@@ -89,18 +90,21 @@ def kernel_distance(
     weights = [resampled(g, bootstraps, rng) for g in members]
     parts = -(-min(len(x), len(y)) // BLOCK)
     pieces = [np.array_split(rng.permutation(len(z)), parts) for z in (x, y)]
-    estimates = np.zeros(bootstraps + 1)
+    found = []
     for rows in zip(*pieces, strict=True):
         i, j = (chosen[:BLOCK] for chosen in rows)
         w, v = weights[0][:, i], weights[1][:, j]
-        estimates += (
+        found.append(
             _mean_kernel(x[i], x[i], w, w, members[0][i])
             + _mean_kernel(y[j], y[j], v, v, members[1][j])
             - 2 * _mean_kernel(x[i], y[j], w, v)
-        ) / parts
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(estimates[1:], [tail, 100 - tail]) if bootstraps else (np.nan,) * 2
-    return KernelDistance(float(estimates[0]), float(low), float(high), (len(x), len(y)))
+        )
+    known = np.isfinite(found)
+    count = known.sum(axis=0)
+    total = np.where(known, found, 0).sum(axis=0)
+    estimates = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    low, high = ends(estimates[1:])
+    return KernelDistance(float(estimates[0]), low, high, (len(x), len(y)))
 
 
 def _mean_kernel(
@@ -110,7 +114,10 @@ def _mean_kernel(
     v: np.ndarray,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Weighted means of k over pairs, (1 + bootstraps,); pairs within a group are left out."""
+    """Weighted means of k over pairs, (1 + bootstraps,); pairs within a group are left out.
+
+    NaN where no pair is left: all that was drawn is of one group.
+    """
     total = np.zeros(len(w))
     for start in range(0, len(x), ROWS):
         rows = slice(start, start + ROWS)
@@ -124,7 +131,7 @@ def _mean_kernel(
     weight = w.sum(axis=1, dtype=np.float64) * v.sum(axis=1, dtype=np.float64)
     if groups is not None:
         weight -= _within_groups(w, v, groups)
-    return total / np.maximum(weight, 1e-12)
+    return np.where(weight > 0, total / np.maximum(weight, 1), np.nan)
 
 
 def _within_groups(w: np.ndarray, v: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 
-from c2lst.evaluation.encoders.protocol import IdentifiedEncoder
+from c2lst.evaluation.encoders.protocol import IdentifiedEncoder, check_patches
 from c2lst.progress import progress_bar, quietly
 from c2lst.storage import hash_arrays, whole_file
 
@@ -24,6 +25,8 @@ LIMIT_GB = 10.0
 
 SHARD = 1024
 _HASH_BYTES = 16
+_HASH = re.compile(r"[0-9a-f]{32}")
+"""Folders of an encoder, and files of features, are named by such a hash."""
 
 
 def default_folder() -> Path | None:
@@ -58,6 +61,7 @@ class CachedEncoder:
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Return float32 features ``(n, d)`` of uint8 RGB patches ``(n, S, S, 3)``."""
+        check_patches(images)
         known = self._known()
         parts = []
         with progress_bar(self.name, len(images)) as bar:
@@ -130,9 +134,14 @@ def _tensor(path: Path, name: str) -> np.ndarray | None:
 
 
 def _shrink(root: Path, limit: float) -> None:
-    """Remove the files written first until the rest is within the limit; the newest stays."""
+    """Remove the files written first until the rest is within the limit; the newest stays.
+
+    The folder is the user's choice: weights that lie in folders beside the features stay.
+    """
     files = []
     for path in root.glob("*/*.safetensors"):
+        if not (_HASH.fullmatch(path.stem) and _HASH.fullmatch(path.parent.name)):
+            continue
         try:
             about = path.stat()
         except OSError:  # removed by another process

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from c2lst.errors import InputError
 from c2lst.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -47,9 +48,16 @@ class IdentifiedEncoder(ImageEncoder, Protocol):
 
 
 def in_batches(images: np.ndarray, encode: Callable[[Tensor], Tensor], label: str) -> np.ndarray:
-    """Apply ``encode`` to float pixels ``(B, 3, S, S)`` in [0, 255], a batch at a time."""
+    """Apply ``encode`` to float pixels ``(B, 3, S, S)`` in [0, 255], a batch at a time.
+
+    Raises
+    ------
+    InputError
+        If the images are no uint8 patches, or there is none.
+    """
     import torch
 
+    check_patches(images)
     rows = []
     with torch.no_grad(), progress_bar(label, len(images)) as bar:
         for start in range(0, len(images), BATCH):
@@ -57,3 +65,21 @@ def in_batches(images: np.ndarray, encode: Callable[[Tensor], Tensor], label: st
             rows.append(encode(pixels.permute(0, 3, 1, 2).float()).cpu().float().numpy())
             bar.advance(len(pixels))
     return np.concatenate(rows).astype(np.float32)
+
+
+def check_patches(images: np.ndarray) -> None:
+    """Refuse what is no uint8 ``(n, S, S, 3)``: pixels in [0, 1] would be taken for black.
+
+    Raises
+    ------
+    InputError
+        If the images are no patches, or there is none.
+    """
+    shape, dtype = tuple(images.shape), np.dtype(images.dtype)
+    if len(shape) != 4 or shape[3] != 3 or not shape[0] or dtype != np.uint8:
+        raise InputError(
+            "patches",
+            "cannot be encoded",
+            found=f"{dtype} of shape {shape}",
+            expected="uint8 of shape (n ≥ 1, S, S, 3)",
+        )

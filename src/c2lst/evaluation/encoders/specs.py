@@ -125,13 +125,13 @@ _SPECS = (
     EncoderSpec(
         "phikon", "Phikon features (ViT-B/16)", "owkin/phikon", "transformers",
         width=768, pooling="class",
-        licence="Owkin non-commercial licence",
+        licence="Owkin's, for non-profit research alone",
         citation="Filiot et al., medRxiv 2023.07.21.23292757",
     ),
     EncoderSpec(
         "phikon-v2", "Phikon-v2 features (ViT-L/16)", "owkin/phikon-v2", "transformers",
         width=1024, pooling="class",
-        licence="Owkin non-commercial licence", citation="Filiot et al., arXiv 2409.09173",
+        licence='its own ("other" on its page)', citation="Filiot et al., arXiv 2409.09173",
     ),
 )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -82,13 +82,13 @@ class HeldOut:
         Raises
         ------
         InputError
-            If there is none, a layer is missing, or a value is not finite.
+            If there is none, a layer is missing, or a value is not finite or no number.
         """
         from c2lst.data.lattice import nearest_px, pitch_in_px
 
         _check_parts(predictions)
         split = predictions.obs["split"].astype(str).to_numpy()
-        facts = predictions.uns.get("c2lst", {})
+        facts = _facts(predictions)
         judged = HELD_OUT if "test" in split else str(facts.get("judged", HELD_OUT))
         test = split == ("train" if judged == LEFT_OUT else "test")
         if not test.any():
@@ -106,7 +106,7 @@ class HeldOut:
         names = {name: name.removeprefix(BASELINE_PREFIX) for name in layers}
         names[PREDICTED] = DEFAULT_METHOD
         order = sorted(layers, key=lambda name: (name != PREDICTED, name))
-        xy = np.asarray(predictions.obsm["spatial"], dtype=np.float64)
+        xy = _centres(predictions)
         return cls(
             genes=predictions.var_names.to_numpy().astype(str),
             xy=xy[test],
@@ -118,8 +118,10 @@ class HeldOut:
             baselines=tuple(names[n] for n in order if n.startswith(BASELINE_PREFIX)),
             lower=lower,
             upper=upper,
-            level=float(facts.get("interval", LEVEL)),
-            scale=_scale(predictions, test, float(facts.get("target_sum", TARGET_SUM))),
+            level=_number(facts, "interval", LEVEL, "above 0 and below 1", most=1),
+            scale=_scale(
+                predictions, test, _number(facts, "target_sum", TARGET_SUM, "counts above 0")
+            ),
             judged=judged,
         )
 
@@ -144,7 +146,10 @@ class HeldOut:
         """
         if self.scale is None:
             return None
-        counts = np.expm1(self.observed) / self.scale[:, None]
+        with np.errstate(over="ignore"):  # of raw counts there is no exponential
+            counts = np.expm1(self.observed) / self.scale[:, None]
+        if not np.isfinite(counts).all():
+            return None
         whole = np.rint(counts)
         if (np.abs(counts - whole) > 0.01 + 1e-5 * whole).any():
             return None
@@ -160,6 +165,44 @@ def _check_parts(predictions: AnnData) -> None:
     ):
         if key not in getattr(predictions, place):
             raise InputError("predictions", f"{place}[{key!r}] is missing")
+    if not predictions.n_vars:
+        raise InputError("predictions", "hold no gene")
+
+
+def _facts(predictions: AnnData) -> Mapping[str, Any]:
+    facts = predictions.uns.get("c2lst", {})
+    if not isinstance(facts, Mapping):
+        raise InputError("predictions", "uns['c2lst'] is no mapping", found=type(facts).__name__)
+    return facts
+
+
+def _number(
+    facts: Mapping[str, Any], key: str, default: float, expected: str, *, most: float = np.inf
+) -> float:
+    """Read a number above 0 and below ``most``."""
+    try:
+        number = float(facts.get(key, default))
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 < number < most:
+        raise InputError(
+            "predictions", f"uns['c2lst'][{key!r}]", found=facts[key], expected=expected
+        )
+    return number
+
+
+def _centres(predictions: AnnData) -> np.ndarray:
+    """Centres of all spots in px, float64 (n, 2)."""
+    centres = np.asarray(predictions.obsm["spatial"])
+    finite = np.issubdtype(centres.dtype, np.number) and np.isfinite(centres).all()
+    if centres.ndim != 2 or centres.shape[1] != 2 or not finite:
+        raise InputError(
+            "predictions",
+            "obsm['spatial'] are no centres of spots",
+            found=f"{centres.dtype} of shape {centres.shape}" + " with NaN" * (not finite),
+            expected="finite numbers (n, 2), in px",
+        )
+    return centres.astype(np.float64)
 
 
 def _dense(predictions: AnnData, name: str, test: np.ndarray) -> np.ndarray:
@@ -179,11 +222,16 @@ def _dense(predictions: AnnData, name: str, test: np.ndarray) -> np.ndarray:
 def _scale(predictions: AnnData, test: np.ndarray, target_sum: float) -> np.ndarray | None:
     if LIBRARY_SIZE not in predictions.obs:
         return None
-    library = predictions.obs[LIBRARY_SIZE].to_numpy(dtype=np.float64)[test]
-    if not (np.isfinite(library).all() and (library > 0).all()):
+    import pandas as pd
+
+    column = pd.to_numeric(predictions.obs[LIBRARY_SIZE], errors="coerce")
+    library = column.to_numpy(dtype=np.float64)[test]
+    bad = ~(np.isfinite(library) & (library > 0))
+    if bad.any():
         raise InputError(
             "predictions",
             f"obs[{LIBRARY_SIZE!r}] is not above 0 on every held-out spot",
-            found=float(library.min()),
+            found=predictions.obs[LIBRARY_SIZE].to_numpy()[test][bad][0],
+            expected="counts over all genes",
         )
     return target_sum / library

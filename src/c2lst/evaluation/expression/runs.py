@@ -38,7 +38,8 @@ def combine(runs: Sequence[DataFrame | str | Path], by: Sequence[str] = ("method
     Raises
     ------
     InputError
-        If there is no run, or a table lacks a column of ``by``.
+        If there is no run, a table cannot be read, lacks a column of ``by``, or has several rows
+        that ``by`` does not tell apart: they are no runs of their own.
 
     Notes
     -----
@@ -56,6 +57,15 @@ def combine(runs: Sequence[DataFrame | str | Path], by: Sequence[str] = ("method
     for table in tables:
         if missing := [name for name in by if name not in table]:
             raise InputError("runs", "a table lacks a column", found=", ".join(missing))
+        if (twice := table.duplicated(list(by))).any():
+            row = table.loc[twice, list(by)].iloc[0]
+            raise InputError(
+                "runs",
+                f"a table has several rows of one {', '.join(by)}",
+                found=", ".join(map(str, row)),
+                expected="one row of each in each run",
+                remedy="name the columns that tell them apart in by, or give each run its table",
+            )
     together = pd.concat(tables, ignore_index=True)
     numbers = (str(name) for name in together.select_dtypes("number"))
     values = [name for name in numbers if name not in by and not _is_bound(name)]
@@ -86,7 +96,10 @@ def _table(run: DataFrame | str | Path) -> DataFrame:
         return evaluate(read_h5ad(path))[0]
     if not path.is_file():
         raise InputError(path, "no such file", expected="a table (.csv) or predictions (.h5ad)")
-    return pd.read_csv(path)
+    try:
+        return pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise InputError(path, "is no readable CSV file", found=error) from error
 
 
 def _is_bound(name: str) -> bool:

@@ -45,6 +45,11 @@ class GeneratorSettings:
         How many genes the figure of missing genes leaves out first (paper: five); 0 for no figure.
     seed
         Of noise, shuffling, clusters and resamplings.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range.
     """
 
     per_spot: int = 4
@@ -55,6 +60,15 @@ class GeneratorSettings:
     umap: bool = True
     drop_genes: int = 5
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        # Before hours of drawing, and not where each is first used.
+        for name, least in (("per_spot", 1), ("drop_genes", 0), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise InputError(
+                    "generator settings", name, found=getattr(self, name),
+                    expected=f"at least {least}",
+                )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
