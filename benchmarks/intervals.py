@@ -58,7 +58,7 @@ def holds(sampler: SpatialBlocks, maps: np.ndarray) -> float:
     """Share of the maps (t, k) whose interval of the mean holds 1."""
     means = sampler.means(maps)
     ends = np.array([interval(means[:, number]) for number in range(maps.shape[1])])
-    return float(((ends[:, 0] <= 1) & (1 <= ends[:, 1])).mean())
+    return float(((ends[:, 0] <= 1) & (ends[:, 1] >= 1)).mean())
 
 
 if __name__ == "__main__":
