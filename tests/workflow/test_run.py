@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from c2lst import workflow
+from c2lst.data.layout import HestPlace
 from c2lst.data.section import Section
 from c2lst.errors import InputError
 from c2lst.evaluation.expression.names import LEFT_OUT
@@ -282,8 +283,12 @@ def test_a_section_that_a_killed_attempt_left_is_not_taken_for_the_slide(
 
     run = RunDirectory(tmp_path / "run", {}, {}, "c2lst run")
     dataclasses.replace(small_section, name="OTHER").save(run.path("section"))
+    theirs = HestPlace(run.path("section"), "OTHER").contours
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text("contours")
     read_stage(run, RunInputs(small_legacy), toy_settings(tmp_path))
     assert Section.load(run.path("section")).name != "OTHER"
+    assert theirs.read_text() == "contours"
 
 
 def test_a_central_model_and_a_collection_contradict_each_other(small_legacy, tmp_path):

@@ -95,10 +95,10 @@ def fit_process(
 
     n, targets = len(observed), home.unsampled_um
     sets = fold_sets(seen[PLACE], targets, settings.seed)
-    # A process needs two spots: of two, none can be left out.
     process = fit(np.arange(n), sets[0] if n > REFIT_SPOTS else None)
     shares = ", ".join(f"{name} {share:.0%}" for name, share in process.view_weights.items())
     logger.info("variance shares: %s", shares)
+    # A process needs two spots: of two, none can be left out by a refit.
     if 2 < n <= REFIT_SPOTS:
         found = left_out(refit, seen[PLACE], sets)
     else:

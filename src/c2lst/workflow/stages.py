@@ -7,7 +7,6 @@ and started again works on exactly the values that it would have had.
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from c2lst import __version__
 from c2lst.central import CentralModel
 from c2lst.data.collections import PatchCollection, open_collection
+from c2lst.data.layout import HestPlace, section_names
 from c2lst.data.preprocessing import Preprocessing
 from c2lst.data.readers import read
 from c2lst.data.section import Section
@@ -96,9 +96,8 @@ def read_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> S
         size=size,
         overlay=run.path("overlay.png"),
     )
-    # An attempt that was killed may have left a section, of another slide perhaps.
-    shutil.rmtree(run.path("section"), ignore_errors=True)
     section.save(run.path("section"))
+    _forget_others(run.path("section"), section.name)
     run.path("overlay.png").unlink(missing_ok=True)  # of an attempt that failed
     return {
         "section": section.name,
@@ -107,6 +106,18 @@ def read_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> S
         "mpp": section.mpp,
         "patch_px": size,
     }
+
+
+def _forget_others(folder: Path, name: str) -> None:
+    """Remove a section that a killed attempt left, of another slide.
+
+    Saving refuses a folder with files that c2lst did not write, so that what is removed after it is
+    c2lst's own; slides and contours stay, which a user may have put there.
+    """
+    for other in set(section_names(folder)) - {name}:
+        place = HestPlace(folder, other)
+        for path in (place.counts, place.patches, place.plot):
+            path.unlink(missing_ok=True)
 
 
 def split_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> Summary:
