@@ -82,7 +82,7 @@ def test_missing_files_and_presets_are_named(tmp_path):
 
 
 def test_a_seed_below_zero_is_refused():
-    with pytest.raises(InputError, match="seed, found -1, expected 0 or more"):
+    with pytest.raises(InputError, match="seed, found -1, expected a whole number, at least 0"):
         load_settings("tiny", options={"seed": -1})
 
 
@@ -100,6 +100,17 @@ def test_a_seed_below_zero_is_refused():
         ("[central.training]\nmicro_batch = 'x'", "micro_batch"),
         ("[central.training]\nema_lengths = ['x']", "ema_lengths"),
         ("[central.training]\nlearning_rate = nan", "learning_rate"),
+        ("[central.training]\nlearning_rate = -0.1", "learning_rate.*at least 0"),
+        ("[central.training]\nema_decay = 1.5", "ema_decay"),
+        ("[central.shape]\nsize = 0", "size"),
+        ("[central.shape]\nlayers = -1", "layers"),
+        ("[central.shape]\nwidths = []", "widths"),
+        ("[central.process]\nsteps = 1", "steps"),
+        ("[central.process]\nschedule = 'cubic'", "schedule.*squaredcos_cap_v2"),
+        ("[central.process]\nmin_snr_gamma = 0", "min_snr_gamma"),
+        ("[central]\nstain_jitter = 2", "stain_jitter"),
+        ("[prediction]\ncomponents = 0", "components"),
+        ("[prediction]\nlearning_rate = -1", "learning_rate"),
         ("[central.process]\nprediction = 'x0'", "prediction.*epsilon or v_prediction"),
         ("[prediction]\nprecision = 'fp8'", "precision.*fp32 or bf16"),
         ("[adapter]\ncomponents = -1", "components"),

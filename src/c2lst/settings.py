@@ -20,6 +20,7 @@ from c2lst.errors import InputError
 from c2lst.local import AdapterSettings, SynthesisSettings
 from c2lst.prediction.network_baselines import NETWORKS, once_each
 from c2lst.prediction.predictor import PredictorSettings
+from c2lst.rules import above, at_least, hold, one_of, share, whole
 
 Advise = Literal["quick", "full"]
 
@@ -80,25 +81,18 @@ class RunSettings:
     baselines: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise InputError("settings", "seed", found=self.seed, expected="0 or more")
-        if not 0 < self.fraction < 1:
-            raise InputError(
-                "settings", "fraction", found=self.fraction, expected="a share between 0 and 1"
-            )
-        if self.scheme not in SCHEMES:
-            raise InputError("settings", "scheme", found=self.scheme, expected=" or ".join(SCHEMES))
-        if self.advise not in get_args(Advise):
-            raise InputError("settings", "advise", found=self.advise, expected="quick or full")
-        for name, fits, expected in (
-            ("pitch_um", 0 <= self.pitch_um < math.inf, "0 or more"),
-            ("patch_um", 0 < self.patch_um < math.inf, "a width above 0"),
-            ("slide_steps", self.slide_steps >= 0, "0 or more"),
-        ):
-            if not fits:
-                raise InputError("settings", name, found=getattr(self, name), expected=expected)
-        if self.genes < 2:
-            raise InputError("settings", "genes", found=self.genes, expected="at least 2")
+        hold(
+            self,
+            "settings",
+            seed=whole(),
+            fraction=share(none=False, all_=False),
+            scheme=one_of(SCHEMES),
+            genes=whole(2),
+            patch_um=above(0),
+            slide_steps=whole(),
+            advise=one_of(Advise),
+            pitch_um=at_least(0),
+        )
         object.__setattr__(self, "baselines", once_each(self.baselines, "settings"))
 
     def seeded(self) -> RunSettings:
@@ -339,10 +333,7 @@ def _override(settings: Any, changes: Mapping[str, Any], where: str) -> Any:
             replaced[name] = _override(current, _table(value, name, where), where)
         else:
             replaced[name] = _like(hints[name], value, name, where)
-    try:
-        return dataclasses.replace(settings, **replaced)
-    except ArithmeticError as error:  # such as sizes of 0, by which others are divided
-        raise InputError(where, f"settings that cannot be ({error})", found=replaced) from error
+    return dataclasses.replace(settings, **replaced)
 
 
 def _table(value: object, name: str, where: str) -> Mapping[str, Any]:

@@ -75,7 +75,7 @@ def test_an_interval_of_all_levels_is_no_interval():
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ((-1.0,), "scale, found -1.0, expected a number of at least 0"),
+        ((-1.0,), "scale, found -1.0, expected a number, at least 0"),
         ((math.nan,), "scale, found nan"),
         ((3.0, (2.0, 0.2)), "interval, found 2.0 to 0.2, expected two noise levels"),
         ((3.0, (-1.0, 0.2)), "interval, found -1.0 to 0.2"),

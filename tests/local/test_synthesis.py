@@ -116,10 +116,10 @@ def test_missing_genes_count_as_the_mean(untrained, spots):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"per_spot": 0}, "per_spot, found 0, expected at least 1"),
+        ({"per_spot": 0}, "per_spot, found 0, expected a whole number, at least 1"),
         ({"batch_size": 0}, "batch_size, found 0"),
-        ({"policy": "blend"}, "policy, found blend, expected real or jitter or mixup"),
-        ({"mixup_by": "name"}, "mixup_by, found name, expected expression or space"),
+        ({"policy": "blend"}, "policy, found 'blend', expected real or jitter or mixup"),
+        ({"mixup_by": "name"}, "mixup_by, found 'name', expected expression or space"),
         ({"sampler": "slow"}, "sampler"),
         ({"guidance": -1.0}, "guidance: scale"),
         ({"guidance_interval": [2.0, 0.2]}, "guidance: interval"),

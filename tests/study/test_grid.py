@@ -105,7 +105,7 @@ def test_the_papers_protocol():
     [
         ({"fractions": (0.1, 1.0)}, "fractions"),
         ({"fractions": (0.0,)}, "fractions"),
-        ({"fractions": ()}, "there is none"),
+        ({"fractions": ()}, "each, at least 1"),
         ({"ratios": (-1,)}, "ratios"),
         ({"schemes": ("circles",)}, "schemes"),
         ({"controls": ("placebo",)}, "controls"),

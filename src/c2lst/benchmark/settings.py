@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from c2lst.errors import InputError
+from c2lst.rules import hold, whole
 
 NO_NETWORK = "none"
 
@@ -39,7 +39,4 @@ class BenchmarkSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.genes < 1 or self.steps < 1:
-            raise InputError(
-                "benchmark", "genes and steps", found=(self.genes, self.steps), expected="above 0"
-            )
+        hold(self, "benchmark", genes=whole(1), steps=whole(1), seed=whole())

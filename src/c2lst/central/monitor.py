@@ -23,6 +23,7 @@ from c2lst.evaluation.distribution import KernelDistance, kernel_distance
 from c2lst.evaluation.encoders import get_encoder
 from c2lst.evaluation.sheets import contact_sheet, write_png
 from c2lst.progress import logger
+from c2lst.rules import hold, whole
 from c2lst.storage import read_json, write_json
 
 FOLDER = "samples"
@@ -67,6 +68,9 @@ class WatchSettings:
     images: int = 200
     sampler: str = "fast"
     encoder: str = "auto"
+
+    def __post_init__(self) -> None:
+        hold(self, "watching", times=whole(1), images=whole(2))
 
 
 class SampleMonitor:

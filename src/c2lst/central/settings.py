@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.trainer import TrainSettings
 from c2lst.diffusion.unet import UNetShape
-from c2lst.errors import InputError
+from c2lst.rules import hold, share
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,6 @@ class CentralSettings:
     windows: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.windows < 1:
-            raise InputError(
-                "model settings",
-                "windows",
-                found=self.windows,
-                expected="a share from 0 to below 1",
-            )
+        hold(self, "model settings", stain_jitter=share(), windows=share(all_=False))
         if self.windows:
             replace(self.shape, size=self.shape.size // 2)  # Halved, the scales must still fit.

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from torch.nn.functional import pad
 
 from c2lst.diffusion.lowrank import add_updates
 from c2lst.errors import InputError
+from c2lst.rules import one_of
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel
@@ -41,10 +42,9 @@ def check_null(null: str, rank: int) -> None:
     InputError
         If ``null`` is unknown, or is ``base`` where the rank of the updates is not 0.
     """
-    if null not in get_args(Null):
-        raise InputError(
-            "adapter settings", "null", found=repr(null), expected=" or ".join(get_args(Null))
-        )
+    known = one_of(Null)
+    if not known.fits(null):
+        raise InputError("adapter settings", "null", found=repr(null), expected=known.expected)
     if null == "base" and rank:
         raise InputError(
             "adapter settings",

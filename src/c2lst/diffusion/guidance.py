@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.sampling import Denoiser
 from c2lst.errors import InputError
+from c2lst.rules import at_least, hold
 
 Branches = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """Maps (x_t, t, which images of the request, whether each has its condition) to predictions.
@@ -43,10 +43,7 @@ class Guidance:
     interval: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and self.scale >= 0):
-            raise InputError(
-                "guidance", "scale", found=self.scale, expected="a number of at least 0"
-            )
+        hold(self, "guidance", scale=at_least(0))
         if self.interval is None:
             return
         if len(self.interval) != 2 or not 0 <= self.interval[0] < self.interval[1]:

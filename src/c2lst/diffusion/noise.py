@@ -12,9 +12,17 @@ import torch
 from torch import Tensor
 
 from c2lst.errors import InputError
+from c2lst.rules import above, hold, one_of, whole
 
 if TYPE_CHECKING:
     from diffusers import DDPMScheduler
+
+Prediction = Literal["epsilon", "v_prediction"]
+Weight = Literal["min_snr", "min_snr_plus_one"]
+SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "laplace", "sigmoid")
+"""Names of diffusers' β schedules."""
+
+_WHERE = "noise process"
 
 
 @dataclass(frozen=True)
@@ -44,24 +52,34 @@ class NoiseProcess:
     Raises
     ------
     InputError
-        If noise prediction is asked for with what needs velocity prediction.
+        If a value is out of range, or noise prediction is asked for with what needs velocity
+        prediction.
     """
 
     steps: int = 1000
     schedule: str = "squaredcos_cap_v2"
-    prediction: Literal["epsilon", "v_prediction"] = "epsilon"
+    prediction: Prediction = "epsilon"
     min_snr_gamma: float = 5.0
     zero_snr: bool = False
-    weight: Literal["min_snr", "min_snr_plus_one"] = "min_snr"
+    weight: Weight = "min_snr"
 
     def __post_init__(self) -> None:
+        hold(
+            self,
+            _WHERE,
+            steps=whole(2),
+            schedule=one_of(SCHEDULES),
+            prediction=one_of(Prediction),
+            min_snr_gamma=above(0),
+            weight=one_of(Weight),
+        )
         for field, needs_velocity in (
             ("zero_snr", self.zero_snr),
             ("weight", self.weight == "min_snr_plus_one"),
         ):
             if needs_velocity and self.prediction != "v_prediction":
                 raise InputError(
-                    "noise process",
+                    _WHERE,
                     f"{field} {getattr(self, field)} with {self.prediction} prediction",
                     expected="v_prediction",
                     remedy="from pure noise, the predicted noise does not determine an image",

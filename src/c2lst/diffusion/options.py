@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from c2lst.errors import InputError
+from c2lst.rules import Rule, above, at_least, hold, one_of, share, whole
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Schedule = Literal["constant", "cosine"]
@@ -15,6 +15,9 @@ Tracker = Literal["none", "tensorboard", "wandb", "mlflow"]
 # What a run may be resumed with another value of: none of it changes what is learnt, beyond the
 # rounding of sums that are taken in another order.
 FREE = ("micro_batch", "checkpoint_every", "deterministic", "compile", "tracker")
+
+# Above 0.28 no power function is that long: γ would be negative.
+_RELATIVE_LENGTH = Rule(lambda length: 0 < length < 0.28, "a relative length between 0 and 0.28")
 
 
 @dataclass(frozen=True)
@@ -86,32 +89,26 @@ class TrainSettings:
     tracker: Tracker = "none"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "micro_batch", "checkpoint_every", "ema_snapshots"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(
-                    "training settings", name, found=value, expected="a positive number"
-                )
-        if not 0 <= self.warmup < 1:
-            raise InputError(
-                "training settings", "warmup", found=self.warmup, expected="a share in [0, 1)"
-            )
-        # Above 0.28 no power function is that long: γ would be negative.
-        if not all(0 < length < 0.28 for length in self.ema_lengths):
-            raise InputError(
-                "training settings",
-                "ema_lengths",
-                found=self.ema_lengths,
-                expected="relative lengths between 0 and 0.28",
-            )
-        for name, kind in (("schedule", Schedule), ("precision", Precision), ("tracker", Tracker)):
-            if getattr(self, name) not in get_args(kind):
-                raise InputError(
-                    "training settings",
-                    name,
-                    found=repr(getattr(self, name)),
-                    expected=" or ".join(get_args(kind)),
-                )
+        hold(
+            self,
+            "training settings",
+            steps=whole(1),
+            batch_size=whole(1),
+            micro_batch=whole(1).or_none(),
+            learning_rate=at_least(0),
+            weight_decay=at_least(0),
+            beta2=share(none=False, all_=False),
+            warmup=share(all_=False),
+            schedule=one_of(Schedule),
+            ema_decay=share(all_=False).or_none(),
+            ema_lengths=_RELATIVE_LENGTH.each(),
+            ema_snapshots=whole(1),
+            grad_clip=above(0),
+            precision=one_of(Precision),
+            checkpoint_every=whole(1),
+            seed=whole(),
+            tracker=one_of(Tracker),
+        )
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of the update with number ``step`` (from 0)."""

@@ -6,13 +6,13 @@ spot: not a section, and not a patient.
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 from c2lst.errors import InputError
+from c2lst.rules import above, hold, share
 
 ACCOUNTANT = "rdp"
 
@@ -43,13 +43,8 @@ class PrivacySettings:
     clip: float = 0.01
 
     def __post_init__(self) -> None:
-        for name, value, allowed, expected in (
-            ("epsilon", self.epsilon, self.epsilon > 0, "more than 0"),
-            ("delta", self.delta, self.delta is None or 0 < self.delta < 1, "between 0 and 1"),
-            ("clip", self.clip, self.clip > 0, "more than 0"),
-        ):
-            if not allowed or (value is not None and not math.isfinite(value)):
-                raise InputError("privacy settings", name, found=value, expected=expected)
+        chance = share(none=False, all_=False).or_none()
+        hold(self, "privacy settings", epsilon=above(0), delta=chance, clip=above(0))
 
     def delta_for(self, samples: int) -> float:
         """Return δ for a training on ``samples`` samples."""

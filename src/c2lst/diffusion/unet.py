@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from c2lst.errors import InputError
+from c2lst.rules import hold, multiple_of, whole
 from c2lst.storage import read_json
 
 if TYPE_CHECKING:
@@ -35,18 +36,10 @@ class UNetShape:
     groups: int = 32
 
     def __post_init__(self) -> None:
-        coarsest = 2 ** (len(self.widths) - 1)
-        if self.size % coarsest:
-            raise InputError(
-                "model settings", "size", found=self.size, expected=f"a multiple of {coarsest}"
-            )
-        if any(width % self.groups for width in self.widths):
-            raise InputError(
-                "model settings",
-                "widths",
-                found=self.widths,
-                expected=f"multiples of {self.groups}",
-            )
+        where = "model settings"
+        hold(self, where, layers=whole(1), groups=whole(1))
+        hold(self, where, widths=multiple_of(self.groups).each(least=1))
+        hold(self, where, size=multiple_of(2 ** (len(self.widths) - 1)))
 
 
 def build_unet(shape: UNetShape) -> UNet2DModel:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from c2lst.diffusion.film import Null, check_null
 from c2lst.diffusion.private import PrivacySettings
 from c2lst.diffusion.trainer import TrainSettings
 from c2lst.errors import InputError
+from c2lst.rules import at_least, hold, one_of, share, whole
 
 Method = Literal["film", "lora"]
 
@@ -79,19 +80,17 @@ class AdapterSettings:
     def __post_init__(self) -> None:
         if isinstance(self.private, Mapping):  # a table of a TOML file
             object.__setattr__(self, "private", _privacy(self.private))
-        for name, fits, expected in (
-            ("null_probability", 0 < self.null_probability < 1, "a share between 0 and 1"),
-            ("gene_dropout", 0 <= self.gene_dropout < 1, "a share from 0 to below 1"),
-            ("stop_tolerance", self.stop_tolerance >= 0, "0 or more"),
-            ("width", self.width >= 1, "at least 1"),
-            ("rank", self.rank >= 1, "at least 1"),
-            ("components", self.components >= 0, "0 or more"),
-            ("method", self.method in get_args(Method), " or ".join(get_args(Method))),
-        ):
-            if not fits:
-                raise InputError(
-                    "adapter settings", name, found=getattr(self, name), expected=expected
-                )
+        hold(
+            self,
+            "adapter settings",
+            width=whole(1),
+            null_probability=share(none=False, all_=False),
+            components=whole(),
+            method=one_of(Method),
+            rank=whole(1),
+            gene_dropout=share(all_=False),
+            stop_tolerance=at_least(0),
+        )
         check_null(self.null, self.network_config(1)["rank"])
 
     def network_config(self, n_genes: int) -> dict[str, Any]:

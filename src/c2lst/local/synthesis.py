@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,9 +18,9 @@ from c2lst.diffusion.draws import mix_seed
 from c2lst.diffusion.guidance import Guidance, guided_denoiser
 from c2lst.diffusion.noise import to_uint8
 from c2lst.diffusion.sampling import get_sampler, sample_batches
-from c2lst.errors import InputError
 from c2lst.local.batches import ImageStore
 from c2lst.local.profiles import Closeness, Policy, Profiles
+from c2lst.rules import hold, one_of, whole
 
 if TYPE_CHECKING:
     from c2lst.diffusion.processes import Processes
@@ -59,19 +59,9 @@ class SynthesisSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for field in ("per_spot", "batch_size"):
-            if getattr(self, field) < 1:
-                raise InputError(
-                    "synthesis settings", field, found=getattr(self, field), expected="at least 1"
-                )
-        for field, known in (("policy", get_args(Policy)), ("mixup_by", get_args(Closeness))):
-            if getattr(self, field) not in known:
-                raise InputError(
-                    "synthesis settings",
-                    field,
-                    found=getattr(self, field),
-                    expected=" or ".join(known),
-                )
+        numbers = {"per_spot": whole(1), "batch_size": whole(1), "seed": whole()}
+        names = {"policy": one_of(Policy), "mixup_by": one_of(Closeness)}
+        hold(self, "synthesis settings", **numbers, **names)
         if self.guidance_interval is not None:  # a list, where it comes from a file
             object.__setattr__(self, "guidance_interval", tuple(self.guidance_interval))
         get_sampler(self.sampler)

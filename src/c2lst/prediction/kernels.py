@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
 from c2lst.data.pooling import APART_UM
 from c2lst.errors import InputError
+from c2lst.rules import above, hold, one_of
 
 Shape = Literal["exponential", "matern", "rbf", "linear"]
 
@@ -31,17 +32,7 @@ class ViewKernel:
     lengths: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
-        if self.shape not in get_args(Shape):
-            raise InputError(
-                "view kernel",
-                "unknown shape",
-                found=repr(self.shape),
-                expected=", ".join(get_args(Shape)),
-            )
-        if not self.lengths or min(self.lengths) <= 0:
-            raise InputError(
-                "view kernel", "lengths", found=self.lengths, expected="positive numbers"
-            )
+        hold(self, "view kernel", shape=one_of(Shape), lengths=above(0).each(least=1))
 
     def fit(self, view: str, x: np.ndarray) -> list[Kernel]:
         """Turn relative into absolute length scales on training positions ``x`` (n, d)."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from c2lst.diffusion.draws import mix_seed
 from c2lst.diffusion.options import TrainSettings
-from c2lst.errors import InputError
+from c2lst.rules import Rule, at_least, hold, one_of, share, whole
 
 Curriculum = Literal["constant", "linear", "cosine"]
 
@@ -98,26 +98,32 @@ class CotrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {"folds": 2, "steps": 1, "batch_size": 2, "head_width": 0, "patience": 1}
-        for name, lowest in least.items():
-            self._require(name, getattr(self, name) >= lowest, f"at least {lowest}")
-        ratio = self.synthetic_ratio
-        whole = isinstance(ratio, int) and ratio >= 1
-        self._require("synthetic_ratio", ratio is None or whole, "a whole number, at least 1")
-        for name in ("synthetic_share", "final_share", "stain_jitter"):
-            self._require(name, 0 <= getattr(self, name) <= 1, "a share in [0, 1]")
-        self._require("synthetic_weight", self.synthetic_weight >= 0, "a weight of 0 or more")
-        self._require("validation_share", 0 <= self.validation_share < 1, "a share in [0, 1)")
-        curricula = get_args(Curriculum)
-        self._require("curriculum", self.curriculum in curricula, " or ".join(curricula))
-        # The features are computed once, where jitter changes an image at every step.
-        frozen = self.network == FROZEN and self.stain_jitter > 0
-        self._require("stain_jitter", not frozen, "0 with a frozen encoder")
-
-    def _require(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            found = repr(getattr(self, name))
-            raise InputError("co-training settings", name, found=found, expected=expected)
+        where = "co-training settings"
+        hold(
+            self,
+            where,
+            head_width=whole(),
+            folds=whole(2),
+            steps=whole(1),
+            batch_size=whole(2),
+            learning_rate=at_least(0),
+            weight_decay=at_least(0),
+            synthetic_ratio=whole(1).or_none(),
+            synthetic_share=share(),
+            curriculum=one_of(Curriculum),
+            final_share=share(),
+            synthetic_weight=at_least(0),
+            stain_jitter=share(),
+            validation_share=share(all_=False),
+            patience=whole(1),
+            seed=whole(),
+        )
+        if self.network == FROZEN:  # Features are computed once; jitter changes each step's image.
+            hold(
+                self,
+                where,
+                stain_jitter=Rule(lambda jitter: not jitter, "0, as the encoder is frozen"),
+            )
 
     @property
     def shares(self) -> tuple[float, float]:

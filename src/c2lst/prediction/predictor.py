@@ -28,6 +28,7 @@ from c2lst.prediction.place import AdditiveGaussianProcess
 from c2lst.prediction.result import Prediction
 from c2lst.prediction.views import choose_view
 from c2lst.progress import logger
+from c2lst.rules import hold, whole
 
 if TYPE_CHECKING:
     from c2lst.central import CentralModel
@@ -61,6 +62,11 @@ class PredictorSettings(CotrainingSettings):
     components: int = 24
     feature_components: int = 48
     network_components: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        numbers = ("components", "feature_components", "network_components")
+        hold(self, "predictor settings", **dict.fromkeys(numbers, whole(1)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from c2lst.data.split import HELD_OUT_SCHEMES as SCHEMES
 from c2lst.data.split import Scheme
 from c2lst.errors import InputError
 from c2lst.prediction.network_baselines import NETWORKS, once_each
+from c2lst.rules import hold, one_of, share, whole
 
 CONTROLS: Mapping[str, str] = {
     "same-epochs": "Real only, as many epochs",
@@ -161,19 +162,15 @@ class StudySettings:
         if self.networks == ():  # nothing learns from pairs
             object.__setattr__(self, "ratios", (0,))
             object.__setattr__(self, "controls", ())
-        for name, fits, expected in (
-            ("fractions", lambda f: 0 < f < 1, "shares between 0 and 1"),
-            ("ratios", lambda r: r >= 0, "whole numbers from 0"),
-            ("schemes", lambda s: s in SCHEMES, ", ".join(SCHEMES)),
-            ("controls", lambda c: c in CONTROLS, f"all, none, or of {', '.join(CONTROLS)}"),
-        ):
-            values = getattr(self, name)
-            if wrong := [value for value in values if not fits(value)]:
-                raise InputError("study", name, found=wrong[0], expected=expected)
-            if not values and name != "controls":
-                raise InputError("study", f"{name}: there is none", expected=expected)
-        if self.seeds < 1:
-            raise InputError("study", "seeds", found=self.seeds, expected="at least 1")
+        hold(
+            self,
+            "study",
+            fractions=share(none=False, all_=False).each(least=1),
+            ratios=whole().each(least=1),
+            controls=one_of(CONTROLS).each(),
+            seeds=whole(1),
+            schemes=one_of(SCHEMES).each(least=1),
+        )
 
         def once(name: str, values: Iterable[Any]) -> None:
             object.__setattr__(self, name, tuple(values))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.options import TrainSettings
 from c2lst.errors import InputError
+from c2lst.rules import at_least, hold, one_of, whole
 
 Normalisation = Literal["log1p", "paper"]
 Graph = Literal["correlation", "intensity_ratio"]
@@ -146,21 +147,16 @@ class SuperresSettings:
     checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        for name, kind in (
-            ("normalisation", Normalisation),
-            ("graph", Graph),
-            ("distance", Distance),
-        ):
-            if getattr(self, name) not in get_args(kind):
-                raise InputError(
-                    "superres settings", name, found=repr(getattr(self, name)),
-                    expected=" or ".join(get_args(kind)),
-                )  # fmt: skip
-        for name in ("scale", "lr_size", "width", "groups", "window", "image_px", "crop_px"):
-            if getattr(self, name) < 1:
-                raise InputError(
-                    "superres settings", name, found=getattr(self, name), expected="1 or more"
-                )
+        sizes = ("scale", "lr_size", "width", "groups", "window", "image_px", "crop_px")
+        hold(
+            self,
+            "superres settings",
+            normalisation=one_of(Normalisation),
+            graph=one_of(Graph),
+            distance=one_of(Distance),
+            disentangling=at_least(0),
+            **dict.fromkeys(sizes, whole(1)),
+        )
         if self.width % (2 * self.groups) or self.scale < 2 or self.hr_size < DIVISOR:
             raise InputError(
                 "superres settings", "width, groups, scale or lr_size",

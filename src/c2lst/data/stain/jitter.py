@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from c2lst.data.stain.reference import StainReference
-from c2lst.errors import InputError
+from c2lst.rules import hold, share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,10 +38,7 @@ class StainJitter:
     """How many random numbers an image takes."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:
-            raise InputError(
-                "stain jitter", "has no such strength", found=self.strength, expected="0 to 1"
-            )
+        hold(self, "stain jitter", strength=share())
 
     def apply(self, images: Tensor, uniform: Tensor) -> Tensor:
         """Vary each image by its own random numbers.

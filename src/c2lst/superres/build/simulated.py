@@ -20,8 +20,8 @@ from c2lst.data.simulate.fields import random_field
 from c2lst.data.simulate.render import render
 from c2lst.data.simulate.structures import Cells
 from c2lst.data.simulate.tissue import Tissue, draw_outline, draw_tissue
-from c2lst.errors import InputError
 from c2lst.progress import progress_bar
+from c2lst.rules import Rule, above, hold, whole
 from c2lst.superres.maps import MapSample, SuperresMaps
 
 MARGIN_UM = 200.0
@@ -72,19 +72,18 @@ class Simulation:
     uninformative_image: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("side_um", "bin_um", "spot_um", "image_um"):
-            if not getattr(self, name) > 0:
-                raise InputError("simulation", name, found=getattr(self, name), expected="above 0")
-        spots, px = self.side_um / self.spot_um, self.bin_um / self.image_um
-        for name, sound, expected in (
-            ("patients", self.patients >= 1, "1 or more"),
-            ("genes", self.genes >= 3, "3 or more"),
-            ("depth", self.depth > 0, "above 0"),
-            ("side_um", spots >= 4 and spots == int(spots), "4 or more whole spots"),
-            ("image_um", px >= 1 and px == int(px), "a whole number of px in a bin"),
-        ):
-            if not sound:
-                raise InputError("simulation", name, found=getattr(self, name), expected=expected)
+        widths = dict.fromkeys(("side_um", "bin_um", "spot_um", "image_um"), above(0))
+        numbers = {"patients": whole(1), "genes": whole(3), "depth": above(0), "seed": whole()}
+        hold(self, "simulation", **widths, **numbers)
+
+        def times(unit: float, least: int, expected: str) -> Rule:
+            return Rule(
+                lambda width: width / unit >= least and (width / unit).is_integer(), expected
+            )
+
+        hold(self, "simulation", side_um=times(self.spot_um, 4, "4 or more whole spots"))
+        px = Rule(lambda width: (self.bin_um / width).is_integer(), "a whole number of px in a bin")
+        hold(self, "simulation", image_um=px)
 
 
 def build(simulation: Simulation) -> SuperresMaps:

@@ -11,6 +11,7 @@ import numpy as np
 from c2lst.errors import InputError
 from c2lst.evaluation.conditioning import SHUFFLED, SYNTHETIC, UNCONDITIONAL, partners
 from c2lst.progress import logger
+from c2lst.rules import at_least, hold, whole
 
 if TYPE_CHECKING:
     from c2lst.data.section import Section
@@ -63,12 +64,8 @@ class GeneratorSettings:
 
     def __post_init__(self) -> None:
         # Before hours of drawing, and not where each is first used.
-        for name, least in (("per_spot", 1), ("drop_genes", 0), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise InputError(
-                    "generator settings", name, found=getattr(self, name),
-                    expected=f"at least {least}",
-                )  # fmt: skip
+        numbers = {"per_spot": whole(1), "drop_genes": whole(), "seed": whole()}
+        hold(self, "generator settings", guidance=at_least(0), **numbers)
 
 
 @dataclass(frozen=True, eq=False)
