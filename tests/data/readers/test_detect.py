@@ -138,3 +138,11 @@ def test_what_is_not_there_is_said(tmp_path):
 
 def test_the_command_line_offers_every_format():
     assert sorted(get_args(get_args(options.Format)[0])) == sorted(FORMATS)
+
+
+def test_a_width_of_bins_is_refused_where_nothing_is_pooled(sources):
+    for name, source in sources.items():
+        if name in ("visium-hd", "xenium"):
+            continue
+        with pytest.raises(InputError, match="--bin-um"):
+            read(source, bin_um=50.0)

@@ -38,10 +38,14 @@ _SHOWN = 12
 
 
 class Reader(Protocol):
-    """What a module that reads a format has."""
+    """What a module that reads a format has.
+
+    ``HAS_BINS`` says whether it pools bins or cells to pseudo-spots, of a width one may ask for.
+    """
 
     NAME: str
     TITLE: str
+    HAS_BINS: bool
     LOOKS_FOR: str
 
     def recognise(self, source: Path, section: str | None) -> str | None:
@@ -102,6 +106,11 @@ def read(
         raise InputError(
             image, "no such image file", expected="the full-resolution image",
             remedy="correct --image",
+        )  # fmt: skip
+    if bin_um is not None and not reader.HAS_BINS:
+        raise InputError(
+            path, f"has spots, which are not pooled to bins of {bin_um:g} µm",
+            found=reader.TITLE, expected="Visium HD or Xenium", remedy="leave --bin-um out",
         )  # fmt: skip
     logger.info("%s: read as %s because %s", path, reader.TITLE, because)
     request = ReadRequest(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NAME = "anndata"
 TITLE = "AnnData"
+HAS_BINS = False
 LOOKS_FOR = (
     "a file .h5ad with obsm['spatial'] and raw counts; its full-resolution image with --image"
 )

@@ -36,6 +36,7 @@ from c2lst.storage import is_litter
 
 NAME = "hest"
 TITLE = "HEST-1k"
+HAS_BINS = False
 LOOKS_FOR = "st/{id}.h5ad, with patches/{id}.h5 or wsis/{id}.tif, and metadata/{id}.json"
 
 _SAME = 1.02  # HEST cuts whole px; a patch this much wider or finer is the stored one

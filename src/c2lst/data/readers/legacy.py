@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 NAME = "legacy"
 TITLE = "legacy Spatial Transcriptomics"
+HAS_BINS = False
 LOOKS_FOR = (
     "an image such as C3.jpg, counts C3.tsv or C3.tsv.gz, and a spot file C3_selection.tsv, "
     "alignment_table_C3.tsv or spot_data-selection-C3.tsv"

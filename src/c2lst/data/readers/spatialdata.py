@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "spatialdata"
 TITLE = "SpatialData"
+HAS_BINS = False
 LOOKS_FOR = "a Zarr store (folder .zarr) with tables/, shapes/ (or points/, labels/) and images/"
 
 _ATTRIBUTES = "spatialdata_attrs"

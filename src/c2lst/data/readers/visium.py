@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 NAME = "visium"
 TITLE = "Space Ranger (10x Visium)"
+HAS_BINS = False
 LOOKS_FOR = (
     "filtered_feature_bc_matrix.h5 (or its folder, or raw_…) and "
     "spatial/tissue_positions[_list].csv, in the folder or its outs/, with or without a prefix"

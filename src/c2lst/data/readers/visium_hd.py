@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 NAME = "visium-hd"
 TITLE = "Space Ranger (10x Visium HD)"
+HAS_BINS = True
 LOOKS_FOR = (
     "binned_outputs/square_016um (or 008um, 002um) with filtered_feature_bc_matrix.h5 and "
     "spatial/tissue_positions.parquet, in the folder or its outs/, or one such square_… folder"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 NAME = "xenium"
 TITLE = "Xenium (10x)"
+HAS_BINS = True
 LOOKS_FOR = (
     "experiment.xenium with transcripts.parquet (or .csv.gz), or with cell_feature_matrix.h5 and "
     "cells.parquet (or .csv.gz); an H&E image *he_image* with its *_imagealignment.csv"
