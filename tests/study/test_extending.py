@@ -58,6 +58,18 @@ def test_more_is_done_and_what_was_done_stays(copy, grid, work, small_legacy, tm
     assert record["request"]["grid"]["seeds"] == 2 and len(record["commands"]) == 1
 
 
+def test_finished_cells_alone_are_gone_on_from(copy, grid, work, small_legacy, tmp_path):
+    """Cells that were kept come to another machine without what they were made from."""
+    before = times(copy)
+    for path in copy.glob("splits/*/*/*"):
+        if path.name != "cells":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    more = dataclasses.replace(grid, controls=("mixup",))
+    assert run_study([small_legacy], copy, toy_settings(tmp_path), more).failed == {}
+    assert work == ["random-0.5-seed-0", "mixup-resnet-tiny"]
+    assert {path: stamp for path, stamp in times(copy).items() if path in before} == before
+
+
 def test_a_larger_ratio_lets_the_pool_grow_around_what_is_there(
     copy, grid, work, small_legacy, tmp_path
 ):

@@ -11,6 +11,7 @@ from c2lst.study.cells import BLOCKS, GENES, MAPS, METRICS, NETWORK
 from c2lst.study.comparisons import compared, with_drop
 from c2lst.study.grid import ADVISED
 from c2lst.study.record import read_record
+from c2lst.study.shared import CELLS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -57,7 +58,7 @@ def finished_cells(root: Path) -> list[Path]:
     Cells of other settings, which may lie beside them, are not among them.
     """
     named = read_record(root)["cells"]
-    cells = [root / "splits" / split / "cells" / c for split, cells in named.items() for c in cells]
+    cells = [root / "splits" / split / CELLS / c for split, cells in named.items() for c in cells]
     return [cell for cell in cells if (cell / METRICS).is_file()]
 
 

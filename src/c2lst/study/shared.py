@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FEATURES = "features.safetensors"
 ENLARGE = "enlarge"
+CELLS = "cells"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Study:
         """Folder of a cell's result; it is there when the cell is done with these settings."""
         of_split = self.settings_of(cell.split)
         key = cell_key(cell, of_split, self.prediction_of(cell), self.central_hash, self.encoder)
-        return self.split_folder(cell.split) / "cells" / f"{cell.arm.title}-{key}"
+        return self.split_folder(cell.split) / CELLS / f"{cell.arm.title}-{key}"
 
     def is_done(self, cell: Cell) -> bool:
         """Say whether the result of a cell is there."""
@@ -128,6 +129,10 @@ class SplitDirectory(RunDirectory):
     def path(self, name: str) -> Path:
         """Return the path of an artefact."""
         return self.elsewhere.get(name, self.root / name)
+
+    def _may_be_there(self, path: Path) -> bool:
+        # Finished cells that came from another machine, without what they were made from.
+        return path.name == CELLS or super()._may_be_there(path)
 
     def _refuse_other_run(self, inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         for name, found, expected in self._differences(inputs):

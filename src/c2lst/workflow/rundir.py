@@ -77,7 +77,7 @@ class RunDirectory:
         if root.exists() and not root.is_dir():
             raise InputError(root, "is a file", expected="a folder for the results")
         # Looked at before the manifest is: another process may be about to write the first one.
-        filled = root.is_dir() and not all(_is_partial(p) or is_litter(p) for p in root.iterdir())
+        filled = root.is_dir() and not all(map(self._may_be_there, root.iterdir()))
         known = self.manifest_path.is_file()
         self.manifest = self._read_manifest() if known else {}
         if self.manifest:
@@ -102,6 +102,10 @@ class RunDirectory:
                 "stages": {},
                 "notes": [],
             }
+
+    def _may_be_there(self, path: Path) -> bool:
+        """Say whether a folder that holds this and no manifest may become a run's."""
+        return _is_partial(path) or is_litter(path)
 
     @property
     def manifest_path(self) -> Path:
