@@ -15,7 +15,7 @@ import torch
 
 from c2lst.diffusion.trainer import train
 from c2lst.errors import InputError
-from c2lst.storage import write_json
+from c2lst.storage import one_writer, write_json
 from toy_training import Numbers, network, plain_network, regression_loss
 
 # As in the tests themselves: the rounding of a sum depends on the number of threads.
@@ -38,6 +38,18 @@ def exit_codes(calls, patience=120):
         process.kill()
         process.join()
     return [process.exitcode for process in processes]
+
+
+BUSY = 3
+
+
+def work_alone(folder):
+    """Exit with ``BUSY`` where another process works."""
+    try:
+        with one_writer(folder):
+            pass
+    except InputError:
+        raise SystemExit(BUSY) from None
 
 
 def die():

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 
+import filelock
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,12 +12,15 @@ from c2lst.errors import InputError
 from c2lst.storage import (
     hash_arrays,
     hash_strings,
+    is_litter,
+    one_writer,
     read_json,
     refuse_foreign,
     whole_directory,
     whole_file,
     write_json,
 )
+from children import BUSY, exit_codes, work_alone
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -200,3 +204,27 @@ def test_a_link_to_a_disk_that_is_not_there_is_refused_first(tmp_path):
         whole_directory(tmp_path / "out", MADE),
     ):
         pytest.fail("nothing may be made that can not be kept")
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path):
+    with one_writer(tmp_path):
+        assert exit_codes([(work_alone, tmp_path)]) == [BUSY]
+        assert all(map(is_litter, tmp_path.iterdir()))
+    assert exit_codes([(work_alone, tmp_path)]) == [0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_a_killed_process_left_keeps_nobody_out(tmp_path):
+    (tmp_path / ".c2lst.lock").touch()
+    with one_writer(tmp_path):
+        pass
+
+
+def test_where_there_are_no_locks_one_works_all_the_same(tmp_path, monkeypatch, caplog):
+    def fails(*_, **__):
+        raise NotImplementedError
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", fails)
+    with one_writer(tmp_path):
+        pass
+    assert "knows no locks" in caplog.text

@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 
 from c2lst.errors import InputError
+from c2lst.progress import logger
+
+_LOCK = ".c2lst.lock"
 
 
 @contextlib.contextmanager
@@ -185,9 +188,43 @@ def refuse_unreplaceable(path: Path) -> None:
         )  # fmt: skip
 
 
+@contextlib.contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Keep a folder for this process: two that go on with one run would undo each other's work.
+
+    The system frees it when the process ends, however it ends. Where a file system knows no locks,
+    nothing is kept.
+
+    Raises
+    ------
+    InputError
+        If another process works in it, or it cannot be written to.
+    """
+    from filelock import FileLock, Timeout
+
+    with readable_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / _LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(
+                folder, "another c2lst works in this folder", expected="one at a time",
+                remedy="wait for it, or choose a new folder with -o",
+            ) from None  # fmt: skip
+        except NotImplementedError:
+            logger.warning("%s: its file system knows no locks; run one c2lst at a time", folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes no file that is open.
+            (folder / _LOCK).unlink(missing_ok=True)
+        lock.release()
+
+
 def is_litter(path: Path) -> bool:
-    """Whether a file is one that a Mac leaves in every folder and archive."""
-    return path.name == ".DS_Store" or path.name.startswith("._")
+    """Whether a file is nobody's work: what a Mac leaves in every folder, and a leftover lock."""
+    return path.name in (".DS_Store", _LOCK) or path.name.startswith("._")
 
 
 def _make_folder_of(path: Path) -> None:

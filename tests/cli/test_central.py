@@ -104,6 +104,8 @@ def test_publishing_to_a_folder(central, tmp_path):
     assert result.exit_code == 0
     assert "license: cc0-1.0" in (tmp_path / "out" / "README.md").read_text()
     assert CentralModel.load(tmp_path / "out").hash == CentralModel.load(central).hash
+    with pytest.raises(InputError, match="nothing is uploaded"):
+        call("publish", central, "--to", tmp_path / "out", "--public")
 
 
 def test_publishing_to_the_hub_needs_a_licence_and_is_private(central, monkeypatch):

@@ -80,6 +80,14 @@ def test_features_are_kept_under_the_weights_and_not_under_the_folders_name(tmp_
     assert len(list((tmp_path / "kept").rglob("*.safetensors"))) == 1
 
 
+def test_features_are_not_those_of_the_same_weights_in_another_network(tmp_path):
+    saved(tmp_path)
+    first = get_encoder(str(tmp_path)).identity
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"layer_norm_eps": 0.1}))
+    assert get_encoder(str(tmp_path)).identity != first
+
+
 def test_weights_of_another_network_are_refused_by_the_length_of_their_features(tmp_path):
     saved(tmp_path)
     with pytest.raises(InputError, match=r"is not phikon.*found 12, expected 768"):

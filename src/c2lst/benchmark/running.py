@@ -23,7 +23,7 @@ from c2lst.data.pooling import SECTION
 from c2lst.errors import InputError
 from c2lst.prediction.encoders import keeping
 from c2lst.progress import logger, progress_bar
-from c2lst.storage import hash_arrays, read_json, whole_directory, write_json
+from c2lst.storage import hash_arrays, is_litter, one_writer, read_json, whole_directory, write_json
 from c2lst.workflow.rundir import describe_machine, differences
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def run_benchmark(
     work = _Work(root, task, settings, methods, encoder)
     if task.caution:
         logger.warning("%s", task.caution)
-    with progress_bar("benchmark", len(task.folds)) as bar:
+    with one_writer(root), progress_bar("benchmark", len(task.folds)) as bar:
         for number, fold in enumerate(task.folds):
             folder = root / FOLDS / f"{number:03d}-{_in_file_names(fold.name)}"
             if not folder.is_dir():
@@ -289,7 +289,7 @@ def _open_record(
                 remedy="choose a new folder with -o, or give the same options to continue",
             )
         return
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+    if root.exists() and not (root.is_dir() and all(map(is_litter, root.iterdir()))):
         raise InputError(
             root,
             "is not empty and holds no benchmark",

@@ -196,6 +196,11 @@ def publish(
     model = CentralModel.load(central)
     told: dict[str, Any] = {"licence": licence, "half": half, "recipe": _text(recipe)}
     if to is None or not is_hub_id(to):
+        if public:
+            raise InputError(
+                "--public", "is of an upload, and nothing is uploaded",
+                found="no --to" if to is None else f"--to {to}", expected="--to OWNER/NAME",
+            )  # fmt: skip
         folder = Path(to or f"{Path(central).name}-published")
         refuse_foreign(folder, CENTRAL_FILES)
         model.publish(folder, **told)

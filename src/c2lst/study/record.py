@@ -9,7 +9,7 @@ from typing import Any
 
 from c2lst import __version__
 from c2lst.errors import InputError
-from c2lst.storage import read_json, write_json
+from c2lst.storage import is_litter, read_json, write_json
 from c2lst.study.grid import StudySettings
 from c2lst.workflow.rundir import describe_machine
 
@@ -66,7 +66,8 @@ def open_record(folder: Path, command: str) -> dict[str, Any]:
         record = read_record(folder)
         record["commands"] = list(dict.fromkeys([*record["commands"], command]))
         return record
-    if folder.is_dir() and {path.name for path in folder.iterdir()} - _SHARED:
+    held = folder.iterdir() if folder.is_dir() else ()
+    if {path.name for path in held if not is_litter(path)} - _SHARED:
         raise InputError(
             folder,
             "is not empty and holds no study",

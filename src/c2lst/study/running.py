@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from c2lst.errors import InputError
 from c2lst.progress import logger, progress_bar
+from c2lst.storage import one_writer
 from c2lst.study.cells import carry_out
 from c2lst.study.fits import weighed
 from c2lst.study.grid import Cell, SplitKey, StudySettings
@@ -95,14 +96,15 @@ def run_study(
     record = open_record(Path(output), command)
     study = _open(Path(output).absolute(), record, asked, settings, central)
     check_shared(study)
-    names = read_sections(study, paths, record)
-    splits = asked.splits(names)
-    _note_request(study, record, paths)
-    failed = _work(study, splits, jobs)
-    cells = [cell for key in splits for cell in study.cells(key)]
-    _note_failures(study, record, cells, failed)
-    if any(study.is_done(cell) for cell in cells):
-        write_study_page(study.root)
+    with one_writer(study.root):
+        names = read_sections(study, paths, record)
+        splits = asked.splits(names)
+        _note_request(study, record, paths)
+        failed = _work(study, splits, jobs)
+        cells = [cell for key in splits for cell in study.cells(key)]
+        _note_failures(study, record, cells, failed)
+        if any(study.is_done(cell) for cell in cells):
+            write_study_page(study.root)
     return Outcome(Path(output), len(cells), {_name(c): f.message for c, f in failed.items()})
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from c2lst.errors import InputError
+from c2lst.storage import one_writer
 
 if TYPE_CHECKING:
     from c2lst.settings import RunSettings
@@ -89,7 +90,8 @@ def run(
     )
     named = {k: _plain(v) for k, v in dataclasses.asdict(inputs).items()}
     directory = RunDirectory(Path(output), named, dataclasses.asdict(settings), command)
-    run_stages(directory, inputs, settings)
+    with one_writer(directory.root):
+        run_stages(directory, inputs, settings)
     return directory.root
 
 

@@ -47,7 +47,8 @@ class PublishedEncoder:
         self._network, self._device = network.eval().requires_grad_(False).to(device), device
         self.spec, self.name, self.label = spec, spec.name, spec.label
         how = {key: value for key, value in asdict(spec).items() if key in _DECISIVE}
-        self.identity = hash_strings([hash_file(weights_file(folder)), repr(sorted(how.items()))])
+        files = [weights_file(folder), *filter(Path.is_file, [folder / CONFIG])]
+        self.identity = hash_strings([*map(hash_file, files), repr(sorted(how.items()))])
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Return float32 features ``(n, d)`` of uint8 RGB patches ``(n, S, S, 3)``."""

@@ -38,6 +38,8 @@ def write_evaluation(predictions: Path, directory: Path, *, seed: int = 0) -> Da
     files = {METRICS: metrics, GENE_METRICS: genes, COMPARISONS: compare(table, seed=seed)}
     if LOWER in table.layers and UPPER in table.layers:
         files[COVERAGE] = interval_coverage(table, seed=seed)
+    else:  # one of other predictions, without intervals in these
+        (directory / COVERAGE).unlink(missing_ok=True)
     for name, rows in files.items():
         with whole_file(directory / name) as partial:
             rows.to_csv(partial, index=False, float_format="%.6g")
