@@ -93,7 +93,7 @@ class GenePanel:
                 f"section {section.name!r}",
                 f"{len(missing)} of {len(self)} genes of the panel are not in it",
                 found=shown,
-                expected=f"gene names such as {section.genes[0]!r}",
+                expected=f"gene names such as {str(section.genes[0])!r}",
                 remedy="check that both use the same names (symbols or Ensembl ids)",
             )
         return columns
@@ -230,7 +230,7 @@ def _lognorm(section: Section, panel: GenePanel, target_sum: float) -> np.ndarra
         raise InputError(
             f"section {section.name!r}",
             f"{len(empty)} spots have no counts at all",
-            found=f"{empty[0]!r}",
+            found=f"{str(empty[0])!r}",
             remedy="drop them: their expression is unknown, not zero",
         )
     counts = section.counts[:, panel.columns(section)].toarray().astype(np.float64)

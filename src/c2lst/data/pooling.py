@@ -152,7 +152,7 @@ def shared_genes(sections: Sequence[Section]) -> np.ndarray:
         raise InputError(
             "sections",
             "have no gene in common",
-            found=", ".join(f"{section.genes[0]!r} in {section.name}" for section in sections),
+            found=", ".join(f"{str(section.genes[0])!r} in {section.name}" for section in sections),
             remedy="give all of them with symbols, or all with Ensembl ids",
         )
     dropped = len(set.union(*names)) - len(common)

@@ -169,7 +169,7 @@ class Section:
             raise InputError(
                 f"section {self.name!r}",
                 f"{len(unknown)} of {len(wanted)} barcodes are not in it",
-                found=f"{unknown[0]!r}",
+                found=f"{str(unknown[0])!r}",
                 expected=f"barcodes such as {str(self.barcodes[0])!r}",
                 remedy="give what belongs to this section",
             )

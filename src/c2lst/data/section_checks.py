@@ -52,7 +52,7 @@ def _check_unique(where: str, what: str, names: np.ndarray) -> None:
         raise InputError(
             where,
             f"{len(repeated)} {what} names are repeated",
-            found=f"{repeated[0]!r} {counts.max()} times",
+            found=f"{str(repeated[0])!r} {counts.max()} times",
             expected=f"each {what} once",
             remedy=f"make the {what} names unique",
         )

@@ -127,7 +127,7 @@ class Explorer:
             raise InputError(
                 f"spot {spot!r}",
                 "is not a training spot",
-                expected=f"one of {len(self.spots)}, such as {self.spots[0]!r}",
+                expected=f"one of {len(self.spots)}, such as {str(self.spots[0])!r}",
             )
         return self.spots.index(spot)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from c2lst.prediction.kernels import Kernel
+from c2lst.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -79,18 +80,20 @@ def solve(
     dual, left_out, variance = (np.empty((n, rank)) for _ in range(3))
     amplitude = np.empty(rank)
     folded = tuple(FoldSolution.empty(fold, rank) for fold in folds)
-    for j in range(rank):
-        share = float(noise[j])
-        inverse = np.linalg.inv(covariance(gram, weights[j], share * spot_noise))
-        dual[:, j] = inverse @ scores[:, j]
-        amplitude[j] = scores[:, j] @ dual[:, j] / n
-        # Rasmussen & Williams (2006), equations 5.12: without solving n systems.
-        left_out[:, j] = scores[:, j] - dual[:, j] / np.diag(inverse)
-        own = 1 / np.diag(inverse) - share * spot_noise
-        variance[:, j] = amplitude[j] * (np.maximum(own, 0.0) + share)
-        for fold, found in zip(folds, folded, strict=True):
-            own = _leave_out(inverse, fold, found, j) - share * spot_noise[fold.out]
-            found.variance[:, j] = amplitude[j] * (np.maximum(own, 0.0) + share)
+    with progress_bar("components", rank) as bar:
+        for j in range(rank):
+            share = float(noise[j])
+            inverse = _inverse(covariance(gram, weights[j], share * spot_noise))
+            dual[:, j] = inverse @ scores[:, j]
+            amplitude[j] = scores[:, j] @ dual[:, j] / n
+            # Rasmussen & Williams (2006), equations 5.12: without solving n systems.
+            left_out[:, j] = scores[:, j] - dual[:, j] / np.diag(inverse)
+            own = 1 / np.diag(inverse) - share * spot_noise
+            variance[:, j] = amplitude[j] * (np.maximum(own, 0.0) + share)
+            for fold, found in zip(folds, folded, strict=True):
+                own = _leave_out(inverse, fold, found, j) - share * spot_noise[fold.out]
+                found.variance[:, j] = amplitude[j] * (np.maximum(own, 0.0) + share)
+            bar.advance()
     return Solution(dual, amplitude, left_out, variance, folded)
 
 
@@ -100,11 +103,23 @@ def _leave_out(inverse: np.ndarray, fold: Fold, found: FoldSolution, j: int) -> 
     The same equations for a block F and the others K: t_F given t_K has the covariance
     ((Σ⁻¹)_FF)⁻¹ and the mean -((Σ⁻¹)_FF)⁻¹ (Σ⁻¹)_FK t_K. No system of the others is solved.
     """
-    block = np.linalg.inv(inverse[np.ix_(fold.out, fold.out)])
+    block = _inverse(inverse[np.ix_(fold.out, fold.out)])
     if j < fold.scores.shape[1]:
         across = inverse[np.ix_(fold.out, ~fold.out)]
         found.scores[:, j] = -block @ (across @ fold.scores[:, j])
     return np.asarray(np.diag(block))
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """Invert a positive definite matrix, at a half of what it costs to invert any."""
+    from scipy.linalg.lapack import dpotrf, dpotri
+
+    factor, failed = dpotrf(matrix, lower=1, clean=1)
+    if failed:  # by rounding alone: the least eigenvalue of a covariance is its noise
+        return np.asarray(np.linalg.inv(matrix))
+    half, _ = dpotri(factor, lower=1, overwrite_c=1)
+    half += np.tril(half, -1).T
+    return np.asarray(half)
 
 
 def gram_of(kernels: Sequence[Kernel], train: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -199,7 +199,7 @@ def _check(path: Path, barcodes: np.ndarray, values: np.ndarray) -> None:
             first = int(np.argmax(wrong))
             raise InputError(
                 path,
-                f"barcode {barcodes[first]!r} {problem}",
+                f"barcode {str(barcodes[first])!r} {problem}",
                 found=f"{np.asarray(shown[first]).tolist()!r}, {int(wrong.sum())} such rows",
                 expected=expected,
                 remedy=_AGAIN,
