@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from evidence_pairs import pairs_lines
 from evidence_parts import part_lines
+from evidence_tables import grid, shown
 from evidence_words import Evidence, findings
 
 from c2lst.central.hub import model_folder
@@ -29,9 +31,6 @@ from c2lst.study.tables import (
     score_lines,
     standing_table,
 )
-
-if TYPE_CHECKING:
-    from c2lst.study.tables import Cell
 
 PICTURES = {
     "fractions": (
@@ -114,11 +113,11 @@ def study_lines(study: Path, central: Path | None, pictures: Sequence[Path]) -> 
     standing = standings(read_table(study, BLOCK_TABLE))
     asked = sum(len(of_split) for of_split in record["cells"].values())
     undone = asked - len(finished_cells(study))
-    evidence = Evidence(undone, read_table(study), means, comparisons, standing)
-    for heading, sentences in findings(evidence):
+    for heading, sentences in findings(Evidence(undone, means, standing)):
         yield from (f"## {heading}", "")
         yield from (f"- {sentence}" for sentence in sentences)
         yield ""
+    yield from pairs_lines(read_table(study), comparisons)
     yield from _standings(standing_table(standing))
     for table in ratio_tables(means, comparisons):
         yield from _ratios(table)
@@ -131,21 +130,6 @@ def study_lines(study: Path, central: Path | None, pictures: Sequence[Path]) -> 
 def fenced(text: str) -> list[str]:
     """Return a block of code."""
     return ["```bash", text, "```", ""]
-
-
-def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield a table."""
-    yield f"| {' | '.join(heads)} |"
-    yield f"|{'---|' * len(heads)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-    yield ""
-
-
-def shown(cell: Cell) -> str:
-    """Write a number with its interval."""
-    value, interval = cell
-    return f"{value} ({interval})" if interval else value
 
 
 def _standings(table: dict[str, Any]) -> Iterator[str]:
@@ -166,7 +150,7 @@ def _standings(table: dict[str, Any]) -> Iterator[str]:
 
 def _verdict(verdict: dict[str, str]) -> str:
     evidence = verdict["evidence"]
-    return f"**{verdict['verdict']}**" + (f" ({evidence})" if evidence else "")
+    return f"**{verdict['verdict']}** ({evidence})" if evidence else verdict["verdict"]
 
 
 def _ratios(table: dict[str, Any]) -> Iterator[str]:

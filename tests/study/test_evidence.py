@@ -16,7 +16,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def evidence(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module
-    for name in ("", "_kept", "_page", "_parts", "_study", "_words"):
+    for name in ("", "_kept", "_page", "_pairs", "_parts", "_study", "_tables", "_words"):
         sys.modules.pop(f"evidence{name}", None)
 
 
@@ -37,9 +37,13 @@ def page(evidence, tmp_path, monkeypatch):
 def test_the_page_says_what_the_numbers_say(page):
     text, docs = page()
     assert "c2lst + resnet-tiny: real + 5× synthetic: best in 4, tied in 0, behind in 0" in text
-    assert "real + 5× synthetic, against real only, same steps: error lower in 4" in text
-    assert "what pairs gain beyond pairs whose images say nothing of them" in text
-    assert "real + 5× synthetic, against synthetic, genes shuffled: error lower in 4" in text
+    pairs = "| c2lst + resnet-tiny | real + 5× synthetic |"
+    assert f"{pairs} real only, same steps | 4 | 0 | 0 |" in text
+    assert f"{pairs} synthetic, genes shuffled | 4 | 0 | 0 |" in text
+    places = text.split("Change of error")[1].split("##")[0].splitlines()
+    whole = [line.split("|") for line in places if "| c2lst + resnet-tiny |" in line]
+    # Of ratios 1 and 5, the second column.
+    assert len(whole) == 4 and all(cells[5].startswith(" **−") for cells in whole)
     assert "In no place does a baseline err less" in text
     assert "of one patient:" not in text  # who they are of is not known to a study
     for word in text.split("](")[1:]:
@@ -57,9 +61,9 @@ def test_a_study_that_is_not_whole_says_so(page, evidence, monkeypatch):
 def test_one_seed_bears_nothing_out(page):
     text, _ = page(sections=("A",), seeds=1)
     assert "undecided in 2 of 2 places" in text
-    assert "against real only, same steps: mean change" in text
+    assert "| real + 5× synthetic | real only, same steps | – | – | – | −" in text
     assert "one seed, which bears nothing out" in text
-    assert "error lower in" not in text
+    assert "**−" not in text.split("## What synthetic pairs add")[1].split("## Where")[0]
 
 
 def test_means_over_other_seeds_are_not_held_against_each_other(evidence):

@@ -21,7 +21,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def kept_results(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module("evidence_kept")
-    for name in ("_kept", "_page", "_parts", "_words"):
+    for name in ("_kept", "_page", "_pairs", "_parts", "_tables", "_words"):
         sys.modules.pop(f"evidence{name}", None)
 
 
