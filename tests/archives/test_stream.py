@@ -1,4 +1,5 @@
 import io
+import string
 
 import pytest
 from hypothesis import given
@@ -59,3 +60,20 @@ def test_what_is_an_archive():
     names = ["a.tar", "a.tgz", "a.tar.gz", "a.zip", "a.tar.00", "a.tar.ab", "A.TAR"]
     assert all(is_archive(name) for name in names)
     assert not any(is_archive(name) for name in ("a.png", "tar", "a.tar.json", "a.targz"))
+
+
+def test_letters_go_on_past_those_that_compressed_archives_end_with(tmp_path):
+    letters = [a + b for a in "abc" for b in string.ascii_lowercase]
+    parts = tuple(tmp_path / f"a.tar.{text}" for text in letters)
+    for part in parts:
+        part.touch()
+    for asked in (tmp_path / "a.tar", parts[0], tmp_path / "a.tar.bz"):
+        assert archive_parts(asked) == parts
+
+
+@pytest.mark.parametrize("other", ["gz", "zst", "asc", "sig"])
+def test_a_signature_or_a_compressed_copy_beside_parts_is_none(tmp_path, other):
+    parts = tuple(tmp_path / f"a.tar.{number}" for number in ("00", "01"))
+    for path in (*parts, tmp_path / f"a.tar.{other}"):
+        path.touch()
+    assert archive_parts(tmp_path / "a.tar") == archive_parts(parts[1]) == parts

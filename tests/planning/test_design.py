@@ -74,3 +74,12 @@ def test_regions_do_not_overlap_and_fit_the_budget():
     assert len(rows) == len(set(rows.tolist())) == len(design.order) <= 30
     assert 0 not in rows
     assert design.unknown[-1] == pytest.approx(unknown(matrix, 0.5, np.r_[0, rows]), abs=1e-5)
+
+
+def test_equals_are_taken_in_their_order_whatever_is_rounded():
+    places = np.stack(np.meshgrid(np.arange(30.0), np.arange(30.0)), -1).reshape(-1, 2)
+    matrix = np.exp(-np.linalg.norm(places[:, None] - places[None], axis=-1) / 9)
+    order = choose_spots(matrix, 1.0, 5).order
+    assert order[0] == 14 * 30 + 14  # the first of the four in the middle
+    rounded = matrix * (1 + 1e-7 * np.random.default_rng(0).normal(size=matrix.shape))
+    np.testing.assert_array_equal(choose_spots(rounded, 1.0, 5).order, order)

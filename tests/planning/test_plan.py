@@ -111,3 +111,11 @@ def test_a_region_may_be_as_wide_as_the_pitch(slide):
 def test_a_seed_below_zero_is_refused(slide):
     with pytest.raises(InputError, match="plan: seed, found -1"):
         plan_spots(*slide, 5, seed=-1)
+
+
+def test_a_budget_that_is_refused_is_told_what_is_left(slide, monkeypatch):
+    monkeypatch.setattr(plan, "MOST_SPOTS", 75)
+    with pytest.raises(InputError, match="found 70, expected fewer than the 55 spots"):
+        plan_spots(*slide, 70, given=range(20))
+    with pytest.raises(InputError, match="expected a first round of fewer than 75 spots"):
+        plan_spots(*slide, 5, given=range(80))

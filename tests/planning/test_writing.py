@@ -60,3 +60,10 @@ def test_an_image_without_a_scale_or_counts_says_what_is_needed(small_legacy, tm
     spots = open_slide(image, mpp=read(small_legacy, size=128).mpp)
     with pytest.raises(InputError, match="without counts"):
         spots.first_round(tmp_path / "split.json")
+
+
+@pytest.mark.parametrize("option", ["section", "image"])
+def test_what_is_of_a_slide_with_spots_is_refused_for_an_image(small_legacy, option):
+    image = small_legacy / "S1.png"
+    with pytest.raises(InputError, match=f"--{option}: is of a slide with spots"):
+        open_slide(image, mpp=1.0, **{option: image})

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -149,3 +151,12 @@ def test_full_advice_tries_ratios_and_without_pairs_there_are_none(section, spli
     alone = advised(section, split)
     assert set(alone.candidates) == {TWIN, NO_NETWORK}
     assert {one.advice.default for one in (full, alone)} == {NO_NETWORK}
+
+
+@pytest.mark.parametrize("differences", [[{"method": "knn"}], [3], 5])
+def test_damaged_advice_is_one_error(tmp_path, differences):
+    path = tmp_path / "advice.json"
+    weighed(**{TWIN: 0.6, NO_NETWORK: 0.4}).save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"differences": differences}))
+    with pytest.raises(InputError, match="holds no differences"):
+        Advice.load(path)

@@ -222,3 +222,28 @@ def test_wrong_shapes_and_nan_are_refused():
         train_mean(xy[:0], y[:0], xy)
     with pytest.raises(InputError, match="image features"):
         REGISTRY["ridge"](xy, y, xy, features_of(4), features_of(5))
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("constant", [0.0, 0.1])  # the mean of the latter is not exactly it
+def test_constant_genes_change_nothing_of_the_others(name, constant):
+    xy, y = field(60)
+    y += 0.7 * np.random.default_rng(1).normal(size=y.shape)
+    more = np.hstack([y, np.full((60, 100), constant)])
+    query = field(6, seed=3)[0]
+    found = predict(name, xy, more, query)
+    np.testing.assert_allclose(found[:, :3], predict(name, xy, y, query), atol=1e-9)
+    np.testing.assert_allclose(found[:, 3:], constant, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        *(("knn", {"neighbours": k}) for k in (0, -3, 1.5)),
+        *(("inverse_distance", {"power": p}) for p in (-1.0, np.nan)),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(name, option):
+    xy, y = field(9)
+    with pytest.raises(InputError, match=str(next(iter(option.values())))):
+        REGISTRY[name](xy, y, xy, **option)

@@ -50,3 +50,8 @@ def test_reduction_keeps_distances_when_nothing_is_dropped():
 def test_kernel_survives_json():
     kernel = Kernel("place", "exponential", 120.0)
     assert Kernel(**kernel.to_dict()) == kernel
+
+
+def test_features_without_a_column_are_refused():
+    with pytest.raises(InputError, match="wrong array"):
+        Reduction.fit(np.empty((9, 0)), 4)

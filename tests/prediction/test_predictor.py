@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,9 @@ from c2lst.data.preprocessing import Preprocessing
 from c2lst.data.split import SpotSplit
 from c2lst.errors import InputError
 from c2lst.evaluation.expression import DEFAULT_METHOD, evaluate
+from c2lst.prediction import layers as layers_module
 from c2lst.prediction.baselines import baselines_for
+from c2lst.prediction.layers import left_out_baselines
 from c2lst.prediction.predictor import (
     ExpressionPredictor,
     PredictorSettings,
@@ -264,3 +267,71 @@ def test_validation_spots_end_the_training_of_networks(section):
     assert fitted.network is not None
     assert all(history.checked for history in fitted.network.histories)
     assert set(fitted.network.barcodes) == set(split.train)
+
+
+def without(path, key):
+    value = json.loads(path.read_text())
+    del value[key]
+    path.write_text(json.dumps(value))
+
+
+def without_array(path, name):
+    from safetensors.numpy import load_file, save_file
+
+    arrays = load_file(path)
+    del arrays[name]
+    save_file(arrays, path)
+
+
+DAMAGE = {
+    "cut short": lambda d: (d / "predictor.safetensors").write_bytes(b"abc"),
+    "process cut short": lambda d: next(d.glob("*/gaussian*.safetensors")).write_bytes(b"abc"),
+    "no pitch": lambda d: without(d / "predictor.json", "pitch_um"),
+    "no intervals": lambda d: without_array(d / "predictor.safetensors", "widths.factors"),
+    "odd settings": lambda d: (d / "predictor.json").write_text(
+        json.dumps(json.loads((d / "predictor.json").read_text()) | {"settings": {"depth": 3}})
+    ),
+    "odd kernels": lambda d: next(d.glob("*/gaussian*.json")).write_text('{"kernels": [{}]}'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_predictor_is_one_error(tmp_path, predictor, damage):
+    predictor.save(tmp_path / "predictor")
+    DAMAGE[damage](tmp_path / "predictor")
+    with pytest.raises(InputError) as caught:
+        ExpressionPredictor.load(tmp_path / "predictor")
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_baselines_never_see_validation_spots_even_where_all_are_sequenced(section):
+    """Training spots without their fold, as the predictor leaves them out; the others as unseen."""
+    split = SpotSplit.draw(section, scheme="all", seed=1, val_fraction=0.3)
+    preprocessing = Preprocessing.fit(section, split, n_genes=6)
+    observed, xy = preprocessing.lognorm(section), section.centres_um
+    train = section.indices_of(split.train)
+    layers = baseline_layers(section, split, preprocessing)
+    left_out = left_out_baselines(xy[train], observed[train], seed=1)
+    for name, baseline in baselines_for(features=False).items():
+        found = layers[f"baseline_{name}"]
+        np.testing.assert_allclose(found[train], left_out[name], rtol=1e-5, atol=1e-5)
+        others = section.indices_of(split.val)
+        unseen = baseline(xy[train], observed[train], xy[others])
+        np.testing.assert_allclose(found[others], unseen, rtol=1e-5, atol=1e-5)
+
+
+def test_no_baseline_is_held_to_what_log1p_of_counts_cannot_be(
+    section, split, preprocessing, monkeypatch
+):
+    """c2lst and networks are cut off at 0: a baseline that is not would be judged unfairly."""
+
+    class Below:
+        def __call__(self, xy, expression, where, *_):
+            return np.full((len(where), expression.shape[1]), -1.0)
+
+    monkeypatch.setattr(layers_module, "baselines_for", lambda **_: {"below": Below()})
+    layers = baseline_layers(section, split, preprocessing)
+    assert (layers["baseline_below"] == 0).all()
+    train = section.indices_of(split.train)
+    observed = preprocessing.lognorm(section)[train]
+    assert (left_out_baselines(section.centres_um[train], observed)["below"] == 0).all()

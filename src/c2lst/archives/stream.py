@@ -16,12 +16,14 @@ from c2lst.errors import InputError
 
 _SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 _PART = re.compile(r"(?P<name>.+\.tar)\.(?P<number>\d{1,5}|[a-z]{2,3})")
+_OTHERS = ("gz", "xz", "bz", "lz", "zst", "asc", "sig")
+"""What a compressed archive, or a signature beside one, ends with, as letters of a part do."""
 
 
 def is_archive(path: str | Path) -> bool:
     """Whether the name is that of a tar or zip archive, or of a part of a tar."""
-    name = Path(path).name
-    return name.lower().endswith(_SUFFIXES) or _part(name) is not None
+    path = Path(path)
+    return path.name.lower().endswith(_SUFFIXES) or _part(path) is not None
 
 
 def archive_parts(path: str | Path) -> tuple[Path, ...]:
@@ -39,13 +41,13 @@ def archive_parts(path: str | Path) -> tuple[Path, ...]:
         If there is no such file, or a part is missing between others.
     """
     path = Path(path)
-    part = _part(path.name)
+    part = _part(path)
     if path.is_file() and part is None:
         return (path,)
     name = path.name if part is None else part[0]
     numbered: dict[int, Path] = {}
     for candidate in sorted(path.parent.glob(glob.escape(name) + ".*")):
-        if found := _part(candidate.name):
+        if found := _part(candidate):
             if found[1] in numbered:
                 raise InputError(
                     candidate, "has the number of another part", found=numbered[found[1]].name
@@ -64,14 +66,20 @@ def archive_parts(path: str | Path) -> tuple[Path, ...]:
     return tuple(numbered[number] for number in sorted(numbered))
 
 
-def _part(name: str) -> tuple[str, int] | None:
-    """Name of the whole and number of the part: ``.00``, ``.01`` or ``.aa``, ``.ab``."""
-    found = _PART.fullmatch(name)
-    if found is None or found["number"] in ("gz", "xz", "bz"):
+def _part(path: Path) -> tuple[str, int] | None:
+    """Name of the whole and number of the part: ``.00``, ``.01`` or ``.aa``, ``.ab``.
+
+    What may be no part at all, such as ``.bz``, is one only where ``.by`` lies beside it.
+    """
+    found = _PART.fullmatch(path.name)
+    if found is None:
         return None
     text = found["number"]
     if text.isdigit():
         return found["name"], int(text)
+    before = f"{found['name']}.{text[:-1]}{chr(ord(text[-1]) - 1)}"
+    if text in _OTHERS and not path.with_name(before).is_file():
+        return None
     number = 0
     for letter in text:
         number = 26 * number + ord(letter) - ord("a")

@@ -116,9 +116,10 @@ def _baseline(name: str) -> Method:
     def predict(training: Training, query: Query) -> np.ndarray:
         # Baselines that look at images alone: the coordinates are not looked at.
         nowhere = [np.zeros((len(x), 2)) for x in (training.features, query.features)]
-        return REGISTRY[name](
+        predicted = REGISTRY[name](
             nowhere[0], training.expression, nowhere[1], training.features, query.features
         )
+        return np.maximum(predicted, 0.0)
 
     return predict
 

@@ -42,7 +42,7 @@ def train(
     from c2lst.data.split import SpotSplit
     from c2lst.data.synthetic import SyntheticPairs
     from c2lst.prediction.encoders import check_network, encoder_of
-    from c2lst.prediction.predictor import ExpressionPredictor
+    from c2lst.prediction.predictor import NO_NETWORK, ExpressionPredictor
     from c2lst.prediction.saving import PREDICTOR_FILES
     from c2lst.settings import load_settings
     from c2lst.storage import refuse_foreign
@@ -50,6 +50,11 @@ def train(
     options = {"seed": seed, "prediction": network_settings(network, encoder)}
     settings = load_settings(preset, config, options)
     check_network(settings.prediction)
+    if synthetic is not None and settings.prediction.network == NO_NETWORK:
+        raise InputError(
+            "--synthetic", "is what networks learn from, and none is trained",
+            found=f"network {NO_NETWORK}", remedy="leave it out, or choose a --network",
+        )  # fmt: skip
     refuse_foreign(output, PREDICTOR_FILES)
     base, slide, spots = (
         CentralModel.load(central),
@@ -81,7 +86,11 @@ def predict(
     output: opt.Output,
     split_file: Annotated[
         Path | None,
-        typer.Option("--split", help="Split, as JSON; without it no spot counts as sequenced."),
+        typer.Option(
+            "--split",
+            help="Split, as JSON: of the slide of the training, the one it was trained with. "
+            "Without it no spot counts as sequenced.",
+        ),
     ] = None,
     pitch: Annotated[
         str | None,
@@ -120,12 +129,21 @@ def _at_spots(
     from c2lst.evaluation.encoders import get_encoder
     from c2lst.prediction.layers import baseline_layers
 
-    own = model.preprocessing if model.knows(slide) else model.preprocessing.for_section(slide)
+    home = model.knows(slide)
+    if home and split_file is None:
+        # Without it every spot would pass for one that nothing was learnt from.
+        raise InputError(
+            "--split", "is missing, and the predictor was fitted to spots of this section",
+            expected="the split that it was trained with", remedy="give it",
+        )  # fmt: skip
+    spots = None if split_file is None else SpotSplit.load(split_file)
+    if home and spots is not None:
+        model.preprocessing.check_fitted_to(slide, spots)
+    own = model.preprocessing if home else model.preprocessing.for_section(slide)
     images = own.images(slide)
     prediction = model.predict(slide, features=base.encode_views(images))
-    if split_file is None:
+    if spots is None:
         return prediction.to_anndata(slide, model.preprocessing)
-    spots = SpotSplit.load(split_file)
     frozen = get_encoder().encode(images)
     baselines = baseline_layers(slide, spots, model.preprocessing, frozen)
     return prediction.to_anndata(slide, model.preprocessing, spots, methods=baselines)

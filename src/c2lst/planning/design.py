@@ -21,7 +21,9 @@ import numpy as np
 
 from c2lst.progress import progress_bar
 
-_TIE = 1e-9
+_TIE = 1e-5
+"""Gains that are as near as this are equal: of sums over thousands of spots in float32, no more is
+certain."""
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,16 @@ def plan_spots(
     given = [int(row) for row in given]
     _check(len(centres_um), len(given), budget, seed)
     slide = _Slide.of(centres_um, features, given, expression, seed)
-    if budget >= len(slide.kept) - len(given):
-        raise InputError("plan", "budget", found=budget, expected=f"below {MOST_SPOTS}")
+    left = len(slide.kept) - len(given)
+    if budget >= left:
+        raise InputError(
+            "plan",
+            "budget",
+            found=budget,
+            expected=f"fewer than the {left} spots that are weighed beside those of a first round"
+            if left
+            else f"a first round of fewer than {MOST_SPOTS:,} spots, as many as are weighed",
+        )
     rng = np.random.default_rng((seed, 11))
     covariance = slide.covariance
     if shape == "spots":
@@ -101,8 +109,8 @@ def plan_spots(
         seen = np.searchsorted(slide.kept, given)
         design = choose_spots(covariance, slide.prior.noise, budget, seen.tolist())
         design = replace(design, order=slide.kept[design.order])
-        left = np.setdiff1d(slide.kept, given)
-        draws = [rng.choice(left, size=budget, replace=False) for _ in range(RANDOM_DRAWS)]
+        free = np.setdiff1d(slide.kept, given)
+        draws = [rng.choice(free, size=budget, replace=False) for _ in range(RANDOM_DRAWS)]
     else:
         boxes, members = _windows(centres_um, region_um)
         chosen, design = choose_regions(

@@ -127,9 +127,18 @@ def open_slide(
     Raises
     ------
     InputError
-        If it cannot be read, or the width of its pixels is not known.
+        If it cannot be read, the width of its pixels is not known, or an image comes with what is
+        of a slide with spots.
     """
     if where.is_file() and where.suffix.lower() in SLIDE_SUFFIXES:
+        for option, value in (("--section", section), ("--image", image)):
+            if value is not None:
+                raise InputError(
+                    option,
+                    "is of a slide with spots",
+                    found=f"the image {where.name}",
+                    remedy="leave it out, or give the folder of the slide",
+                )
         return _of_image(where, mpp, parse_um(pitch))
     from c2lst.data.readers import read
 

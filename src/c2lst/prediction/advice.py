@@ -201,10 +201,13 @@ class Advice:
         value: dict[str, Any] = read_json(path, required=("format", *fields))
         if value["format"] != FORMAT:
             raise InputError(path, "unknown format", found=value["format"], expected=FORMAT)
-        rows = tuple(
-            Difference(*(row[key] for key in ("method", "against", "value", "low", "high")))
-            for row in value["differences"]
-        )
+        try:
+            rows = tuple(
+                Difference(*(row[key] for key in ("method", "against", "value", "low", "high")))
+                for row in value["differences"]
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(path, f"holds no differences ({error!r})") from error
         return cls(**{name: value[name] for name in fields} | {"differences": rows})
 
 

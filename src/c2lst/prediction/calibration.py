@@ -62,8 +62,8 @@ def fit_process(
     """Fit expression on place and some views of the section.
 
     A refit chooses kernels, scale, centre and components anew from its spots. What is kept is free
-    of the genes of the spots left out, but for one thing: networks that predict the other spots
-    out of fold have seen them.
+    of the genes of the spots left out, but for two things: networks that predict the other spots
+    out of fold have seen them, and so has the choice between several image features.
 
     Parameters
     ----------

@@ -140,7 +140,7 @@ class Reduction:
     def fit(cls, x: np.ndarray, components: int, *, standardise: bool = True) -> Reduction:
         """Fit on ``x`` (n, d); at most n - 1 and d components are kept."""
         x = np.asarray(x, dtype=np.float64)
-        if x.ndim != 2 or len(x) == 0 or not np.isfinite(x).all():
+        if x.ndim != 2 or x.size == 0 or not np.isfinite(x).all():
             raise InputError(
                 "features", "wrong array", found=x.shape, expected="finite values (n, d)"
             )

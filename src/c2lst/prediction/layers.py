@@ -25,7 +25,7 @@ def baseline_layers(
     """Predict all spots by every baseline: ``baseline_<name>`` to (n, G), float32.
 
     Unlike a :class:`Prediction`, a training spot is predicted with its own value known; but where
-    every spot is one, and nothing else is left to judge by, each without its fold.
+    there is no test spot, and nothing else is left to judge by, each without its fold.
 
     Parameters
     ----------
@@ -36,14 +36,17 @@ def baseline_layers(
     train = section.indices_of(split.train)
     observed, xy = preprocessing.lognorm(section), section.centres_um
     seen = None if features is None else features[train]
-    if not split.test:
-        found = left_out_baselines(xy, observed, features, seed=split.seed)
-        return {f"baseline_{name}": x.astype(np.float32) for name, x in found.items()}
-    return {
-        f"baseline_{name}": baseline(xy[train], observed[train], xy, seen, features).astype(
-            np.float32
-        )
+    predicted = {
+        name: baseline(xy[train], observed[train], xy, seen, features)
         for name, baseline in baselines_for(features=features is not None).items()
+    }
+    if not split.test:
+        left = left_out_baselines(xy[train], observed[train], seen, seed=split.seed)
+        for name, x in left.items():
+            predicted[name][train] = x
+    # As of c2lst and of networks: log1p of counts is never below 0.
+    return {
+        f"baseline_{name}": np.maximum(x, 0).astype(np.float32) for name, x in predicted.items()
     }
 
 
@@ -71,6 +74,6 @@ def left_out_baselines(
         return mean, np.zeros_like(mean)
 
     return {
-        name: left_out(partial(refit, baseline), xy, folds).mean
+        name: np.maximum(left_out(partial(refit, baseline), xy, folds).mean, 0)
         for name, baseline in baselines_for(features=features is not None).items()
     }

@@ -125,8 +125,9 @@ class AdditiveGaussianProcess:
             Most singular vectors; at most n - 1 exist.
         folds
             Which training spots are left out together: int (n,). What is left out is then free of
-            their expression but for kernels, weights and noise. By default each is left out alone,
-            from singular vectors and scales that have seen it.
+            their expression but for kernels, weights and noise, and what the signal leaves of the
+            others, whose median is taken. By default each is left out alone, from singular vectors
+            and scales that have seen it.
         seed
             Which spots the grid is searched on, where there are very many.
 
@@ -179,8 +180,7 @@ class AdditiveGaussianProcess:
         left_out = y - (y - centre - signal) / (1 - share)[:, None]
         variance = solved.left_out_variance
         for (out, others), found in zip(left, solved.folds, strict=True):
-            part = share[out] @ (y - signal)[out]
-            without = (centre - part) / (1 - share[out].sum())
+            without = (others.mean + weighted_median((y - signal)[~out], share[~out])) / 2
             left_out[out] = others.expression(found.scores) + without
             variance[out] = found.variance
         sd = self._spread_of(variance)

@@ -41,21 +41,24 @@ def read_process(directory: str | Path, names: Sequence[str]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If a file or an array is missing.
+        If a file or an array is missing or damaged.
     """
-    from safetensors.numpy import load_file
+    from c2lst.diffusion.weights import read_tensors
 
     directory = Path(directory)
     meta = read_json(directory / _META_FILE, required=("kernels",))
     path = directory / _WEIGHTS_FILE
-    if not path.is_file():
-        raise InputError(path, "no such file", remedy="train the predictor again")
-    arrays: dict[str, Any] = load_file(path)
+    arrays: dict[str, Any] = {name: x.numpy() for name, x in read_tensors(path).items()}
     train = {n.removeprefix(_TRAIN): x for n, x in arrays.items() if n.startswith(_TRAIN)}
     missing = [name for name in names if name not in arrays]
     if missing or not train:
         raise InputError(
             path, f"array {(missing or ['train'])[0]!r} is missing", remedy="train it again"
         )
-    kernels = tuple(Kernel(**kernel) for kernel in meta["kernels"])
+    try:
+        kernels = tuple(Kernel(**kernel) for kernel in meta["kernels"])
+    except TypeError as error:
+        raise InputError(
+            directory / _META_FILE, f"describes no kernels ({error})", remedy="train it again"
+        ) from error
     return {"kernels": kernels, "train": train, **{name: arrays[name] for name in names}}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from c2lst.diffusion.weights import read_tensors
 from c2lst.errors import InputError
 from c2lst.prediction.cotraining import CrossFittedNetwork
 from c2lst.prediction.crossfit import LeftOut
@@ -75,13 +76,9 @@ def load_predictor(
     Raises
     ------
     InputError
-        If a file is missing or of another format.
+        If a file is missing, damaged or of another format.
     """
-    from safetensors.numpy import load_file
-
-    from c2lst.data.preprocessing import Preprocessing
-
-    meta = read_json(directory / _META, required=("format", "settings", "section", "barcodes"))
+    meta = read_json(directory / _META, required=("format",))
     if meta["format"] != FORMAT:
         raise InputError(
             directory / _META,
@@ -90,9 +87,26 @@ def load_predictor(
             expected=FORMAT,
             remedy="train again",
         )
-    if not (directory / _ARRAYS).is_file():
-        raise InputError(directory / _ARRAYS, "no such file", remedy="train again")
-    arrays = load_file(directory / _ARRAYS)
+    arrays = {name: x.numpy() for name, x in read_tensors(directory / _ARRAYS).items()}
+    try:
+        return _predictor(directory, meta, arrays, encoder, central)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            directory,
+            f"holds no whole predictor ({error!r})",
+            remedy="copy it again, or train again",
+        ) from error
+
+
+def _predictor(
+    directory: Path,
+    meta: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    encoder: ImageEncoder | None,
+    central: CentralModel | None,
+) -> ExpressionPredictor:
+    from c2lst.data.preprocessing import Preprocessing
+
     features = _named(arrays, "features.")
     networks, network = directory / _NETWORKS, None
     if networks.is_dir():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from c2lst.prediction.baselines.spots import Spots
+from c2lst.rules import at_least, hold, whole
 
 NEIGHBOURS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Numbers of neighbours that :func:`nearest_neighbours` chooses from."""
@@ -92,6 +93,9 @@ class _Shares:
 
     k: int
 
+    def __post_init__(self) -> None:
+        hold(self, "nearest neighbours", k=whole(1))
+
     def __call__(self, distance: np.ndarray) -> np.ndarray:
         k = min(self.k, distance.shape[1])
         last = distance[:, k - 1 : k]
@@ -106,6 +110,9 @@ class _Inverse:
     """d⁻ᵖ; where spots coincide with the place they alone count."""
 
     power: float
+
+    def __post_init__(self) -> None:
+        hold(self, "inverse distance", power=at_least(0))
 
     def __call__(self, distance: np.ndarray) -> np.ndarray:
         here = distance == 0

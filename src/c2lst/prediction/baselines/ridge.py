@@ -113,7 +113,8 @@ class Ridge:
             If the spots have no features.
         """
         spread = y.std(axis=0)
-        per_gene = np.where(spread > 0, spread, np.inf)
+        # What is left of a constant gene is rounding, which must not choose.
+        per_gene = np.where(spread > 1e-12, spread, np.inf)
 
         def trials() -> Iterator[tuple[float, Design, _Rotated, float]]:
             for design in _designs(spots, coordinates=coordinates):

@@ -108,12 +108,14 @@ class Variograms:
         if len(y) < 3 or not len(ranges):
             return cls.white(y.shape[1])
         spread = y.std(axis=0)
-        standard = (y - y.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        varies = spread > 1e-12
+        standard = (y - y.mean(axis=0)) / np.where(varies, spread, 1.0)
         grid = [Correlation(shape, float(reach)) for shape in shapes for reach in ranges]
         blocks = list(compact_blocks(xy, LIKELIHOOD_SPOTS))
         likelihood = _restricted_likelihood(grid, xy, standard, blocks)
-        # White noise is the same at every correlation: what counts is the structure beside it.
-        structure = _probabilities(likelihood)[:, :-1].sum(axis=(1, 2))
+        # White noise is the same at every correlation: what counts is the structure beside it. The
+        # likelihood of a constant gene is that of a field without end, which tells of no other.
+        structure = _probabilities(likelihood)[:, :-1, varies].sum(axis=(1, 2))
         kept = structure >= min(LEAST_SHARE * structure.sum(), structure.max())
         return cls(
             tuple(c for c, keep in zip(grid, kept, strict=True) if keep),
