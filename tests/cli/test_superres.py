@@ -117,7 +117,33 @@ def test_legacy_sections_become_maps(small_legacy, tmp_path):
     assert maps.scale == 2 and maps.patients == ("P1",) and len(maps.genes) == 4
 
 
-@pytest.mark.parametrize("option", [("--patient", "P1"), ("--mpp", "1"), ("--image", "x.tif")])
+@pytest.mark.parametrize(
+    "option",
+    [("--patient", "P1"), ("--mpp", "1"), ("--image", "x.tif"), ("--factor", "3")],
+)
 def test_options_that_a_source_is_not_read_by_are_refused(tmp_path, option):
     with pytest.raises(InputError, match=f"{option[0]}.*is not read"):
         c2lst("build", "simulated", "-o", tmp_path / "maps", *option)
+
+
+def test_patients_are_read_with_all_sources_or_none(small_legacy, tmp_path):
+    with pytest.raises(InputError, match=r"--patient.*is not read"):
+        c2lst("build", small_legacy, "simulated", "-o", tmp_path / "maps", "--patient", "A",
+              "--patient", "B")  # fmt: skip
+    with pytest.raises(InputError, match=r"--sampling.*is not read"):
+        c2lst("build", small_legacy, "-o", tmp_path / "maps", "--sampling", "discs")
+
+
+def test_simulated_spots_are_sampled_as_asked(tmp_path):
+    few = ("--patients", 1, "--n-genes", 3, "--side-um", 400, "--bin-um", 20)
+    c2lst("build", "simulated", "-o", tmp_path / "maps", *few, "--sampling", "discs")
+    assert SuperresMaps.load(tmp_path / "maps").sampling == "discs"
+
+
+def test_an_output_that_is_not_replaced_is_refused_before_maps_are_made(made, tmp_path):
+    (tmp_path / "maps.json").write_bytes((made / "maps/maps.json").read_bytes())
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(InputError, match=r"found mine\.txt"):  # and not that there is no source
+        c2lst("build", tmp_path, "-o", tmp_path, "--format", "xenium")
+    with pytest.raises(InputError, match="--image-um"):
+        c2lst("build", "simulated", "-o", tmp_path / "maps", "--image-um", 0)

@@ -58,6 +58,11 @@ def test_simulated_counts_follow_their_expectation(maps):
         np.testing.assert_allclose(sample.counts[:, inside].mean(axis=1), expected, rtol=0.1)
 
 
+def test_a_simulation_whose_bins_fill_no_spot_is_refused_at_once():
+    with pytest.raises(InputError, match="no whole number of bins"):
+        Simulation(bin_um=30.0, image_um=15.0)
+
+
 def test_an_uninformative_image_changes_the_image_alone():
     options = {"patients": 1, "genes": 3, "side_um": 400.0, "bin_um": 20.0}
     own, other = (
@@ -90,6 +95,8 @@ def test_legacy_spots_lie_on_their_grid(small_legacy, small_section):
     assert abs(part.mean() - spot) < 12
     with pytest.raises(InputError, match="1 of 1 genes are unknown"):
         legacy.build(small_legacy, genes=("NOPE",))
+    with pytest.raises(InputError, match="--factor"):
+        legacy.build(small_legacy, factor=1)
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
@@ -121,6 +128,24 @@ def test_xenium_transcripts_lie_in_their_bins(tmp_path, kind):
         xenium.build(tmp_path / "x", genes=("NOPE",))
 
 
+@pytest.mark.parametrize(
+    ("widths", "message"),
+    [
+        ({"bin_um": 0.0}, "--bin-um"),
+        ({"spot_um": float("inf")}, "--spot-um"),
+        ({"image_um": 0.0}, "--image-um"),
+        ({"bin_um": 15.0}, "no whole number of bins"),
+    ],
+)
+def test_widths_of_nothing_are_refused_before_anything_is_read(tmp_path, widths, message):
+    for source in (xenium, visium_hd):
+        with pytest.raises(InputError, match=message):
+            source.build(tmp_path, **widths)
+    if "image_um" in widths:
+        with pytest.raises(InputError, match=message):
+            legacy.build(tmp_path, **widths)
+
+
 def test_xenium_without_transcripts_is_refused(tmp_path):
     write_xenium(tmp_path / "x", None)
     with pytest.raises(InputError, match="holds no transcripts"):
@@ -145,7 +170,7 @@ def test_visium_hd_bins_are_pooled_to_those_of_a_map(tmp_path):
     shutil.rmtree(next((tmp_path / "hd").rglob("square_016um")))
     shutil.rmtree(next((tmp_path / "hd").rglob("square_008um")))
     with pytest.raises(InputError, match="holds no bins"):
-        visium_hd.build(tmp_path / "hd", bin_um=16.0)
+        visium_hd.build(tmp_path / "hd", bin_um=16.0, spot_um=64.0)
 
 
 def write_published(folder, samples=("A", "B"), side: int = 40):
@@ -190,6 +215,18 @@ def test_what_the_layout_lacks_is_named(tmp_path):
         published.build(tmp_path)
 
 
+def test_a_patch_that_does_not_fit_is_refused(tmp_path):
+    write_published(tmp_path, samples=("A",))
+    image = tmp_path / "Xenium/WSI/extract/A/0_0" / published.IMAGE
+    np.save(image, np.zeros((30, 30, 3), np.uint8))
+    with pytest.raises(InputError, match="image and map do not match"):
+        published.build(tmp_path)
+    for damaged in (np.full((40, 40, 3), "x"), np.zeros((0, 40, 3))):
+        np.save(tmp_path / "Xenium/HR_ST/extract/A/0_0" / published.HR, damaged)
+        with pytest.raises(InputError, match="expected numbers"):
+            published.build(tmp_path)
+
+
 def test_what_is_nothing_is_refused(tmp_path):
     (tmp_path / "x").mkdir()
     with pytest.raises(InputError, match="nothing that maps can be built of"):
@@ -228,6 +265,8 @@ def test_a_section_that_does_not_fit_is_refused(small_section):
         of_section(small_section, lr_um=100.0)
     with pytest.raises(InputError, match="not as far apart"):  # wrong µm/px
         of_section(replace(small_section, mpp=4.0, pitch_um=400.0))
+    with pytest.raises(InputError, match=r"coarser than the model's, found .* µm/px"):
+        of_section(small_section, image_px=400)
     with pytest.raises(InputError, match="1 of 2 genes of the model are not in it"):
         LowRes.of_section(
             small_section, (small_section.genes[0], "NOPE"), scale=5, lr_um=200.0, image_px=2

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from c2lst.errors import InputError
 from c2lst.superres.crops import cell_view, curriculum, cut_crops, entropy
 from c2lst.superres.graph import GraphLayer, fit_graph
 from c2lst.superres.interpolation import LEAST_SD, Interpolation
@@ -93,6 +96,13 @@ def test_scaled_counts_become_counts_again(maps):
     assert torch.allclose(scale.clamp(scaled), scaled, atol=1e-5)
     assert (scale.decode(scale.clamp(scaled * 0 + 99)) <= counts.new_tensor(
         [s.counts.max() for s in maps.samples]).max() * 1.01).all()  # fmt: skip
+
+
+def test_maps_without_tissue_have_no_scale(maps):
+    bare = [replace(s, tissue=np.zeros_like(s.tissue)) for s in maps.samples]
+    with pytest.raises(InputError, match="no bin of tissue"):
+        ExpressionScale.fit(replace(maps, samples=tuple(bare)))
+    assert ExpressionScale.fit(replace(maps, samples=(*bare[1:], maps.samples[0])))
 
 
 def test_a_map_is_its_interpolated_spots_and_the_rest(maps):

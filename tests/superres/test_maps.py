@@ -60,9 +60,19 @@ def test_json_that_says_something_else_is_refused(maps, tmp_path, key, value):
 
 def test_other_files_are_not_replaced(maps, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="no maps"):
+    with pytest.raises(InputError, match=r"is not replaced, found notes\.txt"):
         maps.save(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_maps_are_made_anew_but_not_over_what_lies_beside_them(maps, tmp_path):
+    maps.save(tmp_path / "maps")
+    maps.of(["P01"]).save(tmp_path / "maps")
+    assert SuperresMaps.load(tmp_path / "maps").patients == ("P01",)
+    (tmp_path / "maps/notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"is not replaced, found notes\.txt"):
+        maps.save(tmp_path / "maps")
+    assert (tmp_path / "maps/notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
@@ -99,3 +109,17 @@ def test_joined_maps_have_the_genes_that_all_have(maps):
     np.testing.assert_array_equal(both.samples[1].counts[0], maps.samples[1].counts[1])
     with pytest.raises(InputError, match="differ in lr_um"):
         joined([first, replace(other, lr_um=200.0)])
+    with pytest.raises(InputError, match="share no gene"):
+        joined([first, replace(other, genes=("X", "Y", "Z"))])
+
+
+def test_joined_maps_name_all_that_they_come_from(maps):
+    kinds = ("Xenium transcripts", "Visium HD bins", "Xenium transcripts")
+    parts = [
+        replace(maps.of([patient]), source={"kind": kind, "seed": number})
+        for number, (patient, kind) in enumerate(zip(maps.patients, kinds, strict=True))
+    ]
+    source = joined(parts).source
+    assert source["kind"] == "Xenium transcripts; Visium HD bins"
+    assert [part["seed"] for part in source["parts"]] == [0, 1, 2]
+    assert joined([maps.of(["P01"]), maps.of(["P02"])]).source == maps.source

@@ -14,7 +14,8 @@ from c2lst.errors import InputError
 from c2lst.superres.evaluate import KNOWN, ONE, OWN, evaluate
 from c2lst.superres.lowres import LowRes
 from c2lst.superres.model import SuperresModel
-from c2lst.superres.pooling import spot_counts
+from c2lst.superres.pooling import pool_sum, spot_counts
+from c2lst.superres.settings import Components
 from c2lst.superres.tiles import Tiles
 from c2lst.superres.training import train_network
 from c2lst.superres.windows import Field, WindowSource
@@ -34,6 +35,14 @@ def test_windows_are_cut_where_their_spots_are(maps, settings):
     # 16 bins hold the first three spots whole.
     whole = batch["bins"][..., :15, :15].reshape(len(source), 4, 3, 5, 3, 5).sum(dim=(3, 5))
     assert torch.allclose(whole, batch["spots"][..., :3, :3])
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int32])
+def test_windows_are_of_one_type_whatever_counts_are(maps, settings, kind):
+    samples = [replace(s, counts=s.counts.astype(kind)) for s in maps.samples]
+    source = WindowSource(replace(maps, samples=tuple(samples)), settings)
+    batch = source.fetch(np.arange(2))
+    assert batch["bins"].dtype == batch["spots"].dtype == torch.float32
 
 
 def test_an_interrupted_training_ends_like_an_uninterrupted_one(maps, settings, tmp_path, model):
@@ -66,6 +75,45 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(maps, settings, 
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+@pytest.mark.parametrize("change", ["sampling", "tissue"])
+def test_a_training_does_not_go_on_with_other_maps(maps, settings, tmp_path, change):
+    SuperresModel.train(maps, settings, directory=tmp_path)
+    first = maps.samples[0]
+    tissue = first.tissue.copy()
+    tissue[tuple(np.argwhere(tissue)[0])] = False  # as many windows hold tissue as before
+    other = {
+        "sampling": {"sampling": "discs"},
+        "tissue": {"samples": (replace(first, tissue=tissue), *maps.samples[1:])},
+    }[change]
+    with pytest.raises(InputError, match="another maps"):
+        SuperresModel.train(replace(maps, **other), settings, directory=tmp_path)
+
+
+def test_a_model_takes_the_place_of_a_model_alone(model, tmp_path):
+    model.save(tmp_path / "model")
+    model.save(tmp_path / "model")
+    (tmp_path / "model/notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"found notes\.txt"):
+        model.save(tmp_path / "model")
+    assert (tmp_path / "model/notes.txt").read_text() == "mine"
+
+
+def test_an_area_of_the_training_is_known_under_another_name(model, maps, tmp_path):
+    renamed = replace(maps.samples[0], name="X", patient="PX")
+    with pytest.raises(InputError, match="'X': has the counts of an area of the training"):
+        evaluate(model, replace(maps, samples=(renamed,)), tmp_path / "scores", **FEW)
+    assert not (tmp_path / "scores").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_drawn(
+    model, maps, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(SuperresModel, "predict", lambda *_, **__: pytest.fail("was drawn"))
+    with pytest.raises(InputError, match="lies in a file"):
+        evaluate(model, maps, tmp_path / "file/scores", **FEW)
+
+
 def test_tiles_blend_to_what_they_are_cut_from(maps, settings, model, low):
     area = Field(low, settings)
     tiles = Tiles(area, model.scale, settings, batch_size=3)
@@ -85,7 +133,13 @@ def test_batches_of_tiles_change_no_result(model, low):
 def test_predictions_have_units_tissue_and_the_counts_of_the_spots(model, low):
     found = model.predict(low, **FEW)
     assert found.mean.shape == (4, *low.tissue.shape) and found.bin_um == 20.0
-    assert (found.mean[:, ~low.tissue] == 0).all() or (low.spots.sum() > 0)
+    assert (found.mean[:, ~low.tissue] == 0).all()
+    # Counts of a spot without tissue are kept, too.
+    stray = low.spots.copy()
+    bare = tuple(np.argwhere(pool_sum(low.tissue[None], 5)[0] == 0)[0])
+    stray[:, *bare] = 5.0
+    told = model.predict(replace(low, spots=stray), **FEW)
+    np.testing.assert_allclose(spot_counts(told.mean, 5), stray, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(spot_counts(found.mean, 5), low.spots, rtol=1e-3, atol=1e-3)
     assert (found.sd >= 0).all() and found.sd.max() > 0
     free = model.predict(low, consistent=False, **FEW)
@@ -133,6 +187,12 @@ def test_papers_scaling_has_no_unit_but_by_the_spots(maps, settings, low):
     with_unit = model.predict(low, **FEW)
     assert with_unit.unit == "counts"
     np.testing.assert_allclose(spot_counts(with_unit.mean, 5), low.spots, rtol=1e-3, atol=1e-3)
+
+
+def test_a_model_that_knows_no_spots_gets_no_unit_by_them(maps, settings, low):
+    blind = replace(settings, normalisation="paper", components=Components.without(["image-only"]))
+    found = SuperresModel.train(maps, blind).predict(low, **FEW)
+    assert found.unit == "relative" and found.provenance["consistent"] is False
 
 
 def test_a_saved_model_predicts_the_same(model, low, tmp_path):

@@ -12,7 +12,7 @@ from c2lst.errors import InputError
 from c2lst.superres.blocks import CrossAttention, Modulation, disentangling_loss
 from c2lst.superres.network import Condition, SuperresNetwork, count_parameters
 from c2lst.superres.presets import load_settings
-from c2lst.superres.settings import ABLATIONS, Components
+from c2lst.superres.settings import ABLATIONS, Components, SuperresSettings
 
 GENES = 4
 
@@ -160,10 +160,14 @@ def test_any_scale_has_windows(scale):
 def test_settings_are_written_and_read_again(settings):
     import json
 
-    from c2lst.superres.settings import SuperresSettings
-
     changed = replace(settings, components=Components.without(["no-graph"]))
     assert SuperresSettings.from_dict(json.loads(json.dumps(changed.to_dict()))) == changed
+
+
+@pytest.mark.parametrize("damaged", ["abc", 3, {"training": 1}])
+def test_settings_that_are_none_are_refused(damaged):
+    with pytest.raises(InputError, match="cannot be read"):
+        SuperresSettings.from_dict(damaged)
 
 
 def test_what_leaves_nothing_is_refused():

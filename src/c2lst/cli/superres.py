@@ -34,6 +34,7 @@ Consistent = Annotated[
 
 @app.command()
 def build(
+    context: typer.Context,
     sources: Annotated[
         list[str], typer.Argument(metavar="SOURCE...", help="Folders, or the word simulated.")
     ],
@@ -65,15 +66,20 @@ def build(
     ] = False,
 ) -> None:
     """Build maps of small bins with their image."""
+    from dataclasses import replace
+
     from c2lst.superres import build as builders
-    from c2lst.superres.maps import joined
+    from c2lst.superres.build.grid import check_widths
+    from c2lst.superres.maps import check_output, joined
 
     if patient is not None and len(patient) != len(sources):
         raise InputError("--patient", "number", found=len(patient), expected=len(sources))
     if n_genes < 1:
         raise InputError("--n-genes", "number", found=n_genes, expected="1 or more")
     kinds = [builders.recognise(source) if format == "auto" else format for source in sources]
-    _refuse_unread(kinds, patient=patient, genes=genes, image=image, image_um=image_um, mpp=mpp)
+    _refuse_unread(kinds, context)
+    check_widths(image_um=image_um)
+    check_output(output)
     if image is not None and len(sources) > 1:
         raise InputError("--image", "is of one source", found=f"{len(sources)} sources")
     panel, parts = opt.read_genes(genes), []
@@ -94,7 +100,7 @@ def build(
                 patients, n_genes, side_um, bin_um, spot_um, image_um or bin_um / 2, depth, seed,
                 uninformative_image,
             )  # fmt: skip
-            part = simulate(simulation)
+            part = replace(simulate(simulation), sampling=sampling)
         elif kind == "legacy":
             from c2lst.superres.build import legacy
 
@@ -247,19 +253,32 @@ def evaluate(
     tell(f"scores and figures → {output}")
 
 
+_MEASURED = {"patient", "genes", "n_genes", "image", "image_um"}
+_BINNED = {"bin_um", "spot_um", "sampling"}
+_DRAWN = {"n_genes", "image_um", "patients", "depth", "side_um", "seed", "uninformative_image"}
 _READ: dict[str, set[str]] = {
-    "simulated": {"image_um"},
+    "simulated": _DRAWN | _BINNED,
     "published": set(),
-    "xenium": {"patient", "genes", "image", "image_um"},
-    "visium-hd": {"patient", "genes", "image", "image_um"},
-    "legacy": {"patient", "genes", "image", "image_um", "mpp"},
+    "xenium": _MEASURED | _BINNED,
+    "visium-hd": _MEASURED | _BINNED,
+    "legacy": _MEASURED | {"factor", "mpp"},
 }
 
 
-def _refuse_unread(kinds: Sequence[str], **given: object) -> None:
-    """Refuse an option that no source is read by: a patient not taken note of is not held out."""
-    for name, value in given.items():
-        if value is not None and not any(name in _READ[kind] for kind in kinds):
+def _refuse_unread(kinds: Sequence[str], context: typer.Context) -> None:
+    """Refuse an option that no source is read by.
+
+    Patients are given source by source, and one that is not taken note of is not held out: all
+    sources have to be read by them.
+    """
+    given = [
+        name
+        for name in context.params
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    ]
+    for name in sorted(set().union(*_READ.values()) & set(given)):
+        read = [name in _READ[kind] for kind in kinds]
+        if not (all(read) if name == "patient" else any(read)):
             raise InputError(
                 f"--{name.replace('_', '-')}", "is not read with such sources",
                 found=", ".join(sorted(set(kinds))), remedy="leave it out",

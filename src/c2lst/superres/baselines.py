@@ -91,7 +91,7 @@ def inverse_distance(low: LowRes) -> np.ndarray:
 def per_bin(low: LowRes) -> np.ndarray:
     """Divide counts of spots by the number of bins that they count, ``(G, h, w)``."""
     counting = counted(low.tissue.shape, low.scale, low.sampling)
-    return low.spots / np.maximum(pool_sum(counting[None], low.scale), 1)
+    return low.spots / np.maximum(pool_sum(counting[None], low.scale), 1e-9)
 
 
 BASELINES: dict[str, Baseline] = {

@@ -28,7 +28,7 @@ def project(
     tissue
         bool ``(H, W)``.
     scale, sampling
-        Bins along a spot, and which of them it counts.
+        Bins along a spot, and what of them it counts.
 
     Returns
     -------
@@ -37,10 +37,11 @@ def project(
     """
     height, width = tissue.shape
     counting = counted((height, width), scale, sampling)
-    on_tissue = counting & tissue
+    reached = counting > 0
+    on_tissue = reached & tissue
     some = pool_sum(on_tissue[None], scale) > 0
-    even = np.where(spread(some, scale)[:, :height, :width], on_tissue[None], counting[None])
-    number = pool_sum(even, scale)
+    even = np.where(spread(some, scale)[:, :height, :width], on_tissue[None], reached[None])
+    number = pool_sum(even * counting, scale)
     total = spot_counts(counts, scale, sampling)
     filled = total > 1e-12
     factor = np.divide(spots, total, out=np.zeros_like(spots), where=filled)

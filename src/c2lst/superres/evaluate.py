@@ -18,7 +18,7 @@ from c2lst.superres.consistency import project
 from c2lst.superres.figures import Panel, draw_panels
 from c2lst.superres.lowres import LowRes
 from c2lst.superres.maps import MapSample, SuperresMaps
-from c2lst.superres.model import SuperresModel
+from c2lst.superres.model import SuperresModel, counts_hash
 from c2lst.superres.prediction import SuperresPrediction
 from c2lst.superres.sampling import STEPS, Solver
 from c2lst.superres.uncertainty import Deviations, by_tenths, deviation_scores, poisson_log1p
@@ -85,7 +85,8 @@ def evaluate(
     Raises
     ------
     InputError
-        If all patients were trained on, or maps and model do not fit.
+        If all patients were trained on, an area was under another patient's name, or maps and
+        model do not fit.
     """
     import pandas as pd
 
@@ -97,9 +98,13 @@ def evaluate(
             remedy="train with --hold-out, or give other maps",
         )  # fmt: skip
     chosen = maps.of(unseen).in_order(model.genes).at_scale(model.settings.scale)
+    if not seen:
+        _refuse_trained_on(model, chosen)
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
         raise InputError(folder, "is no folder", remedy="choose another --output")
+    if any(parent.is_file() for parent in folder.absolute().parents):
+        raise InputError(folder, "lies in a file, not a folder", remedy="choose another --output")
     drawn = {"samples": samples, "solver": solver, "steps": steps, "seed": seed,
              "consistent": consistent}  # fmt: skip
     scored = [_scored(model, chosen, sample, folder, drawn) for sample in chosen.samples]
@@ -118,6 +123,18 @@ def evaluate(
          "means": {k: _sound(v) for k, v in means.to_dict(orient="index").items()}},
     )  # fmt: skip
     return table
+
+
+def _refuse_trained_on(model: SuperresModel, maps: SuperresMaps) -> None:
+    """Know training maps again by their counts, where a patient has another name here."""
+    known = set(model.provenance.get("counts", ()))
+    for sample in maps.samples:
+        if counts_hash(sample) in known:
+            raise InputError(
+                f"sample {sample.name!r}", "has the counts of an area of the training",
+                found=f"patient {sample.patient!r}", expected="areas of others",
+                remedy="build the maps with the --patient of the training",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

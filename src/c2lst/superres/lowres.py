@@ -107,7 +107,8 @@ class LowRes:
         Raises
         ------
         InputError
-            If genes are missing, the array has another pitch or the image is gone.
+            If genes are missing, the array has another pitch, or the image is gone or coarser than
+            the model's.
         """
         where = f"section {section.name!r}"
         if abs(section.pitch_um / lr_um - 1) > _PITCH_TOLERANCE:
@@ -115,6 +116,12 @@ class LowRes:
                 where, "its spots are not as far apart as those that the model was trained on",
                 found=f"{section.pitch_um:g} µm", expected=f"{lr_um:g} µm",
                 remedy="check the µm/px of the section, or train on maps with this --spot-um",
+            )  # fmt: skip
+        if section.mpp > lr_um / scale / image_px * (1 + _SAME_WIDTH):
+            raise InputError(
+                where, "its image is coarser than the model's", found=f"{section.mpp:g} µm/px",
+                expected=f"{lr_um / scale / image_px:g} µm/px or finer",
+                remedy="give the image in full resolution, or train with a smaller --image-px",
             )  # fmt: skip
         columns = section.adata.var_names.get_indexer(list(genes))
         if (columns < 0).any():

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from c2lst.errors import InputError
-from c2lst.storage import hash_file, read_json, whole_directory, write_json
+from c2lst.storage import hash_file, read_json, refuse_foreign, whole_directory, write_json
 from c2lst.superres.about import read_names, read_samples, read_um
 from c2lst.superres.pooling import Sampling, pool_sum, spot_counts
 from c2lst.superres.sample import AGAIN, MapSample
@@ -54,13 +54,7 @@ class SuperresMaps:
     source: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        ratio = self.lr_um / self.bin_um if self.bin_um > 0 else 0.0
-        if round(ratio) < 2 or abs(ratio - round(ratio)) > 1e-6:
-            raise InputError(
-                "maps", "spots are no whole number of bins wide",
-                found=f"{self.lr_um:g} µm over {self.bin_um:g} µm",
-                expected="2 or more", remedy="choose another --bin-um or --spot-um",
-            )  # fmt: skip
+        check_scale(self.bin_um, self.lr_um)
         if self.sampling not in get_args(Sampling):
             raise InputError("maps", "sampling", found=self.sampling)
         names = [sample.name for sample in self.samples]
@@ -156,13 +150,14 @@ class SuperresMaps:
         return replace(self, genes=tuple(genes), samples=samples)
 
     def save(self, directory: str | Path) -> None:
-        """Write ``maps.json`` and a safetensors file a sample, whole or not at all."""
+        """Write ``maps.json`` and a safetensors file a sample, whole or not at all.
+
+        Earlier maps there are replaced, anything else is refused.
+        """
         from safetensors.numpy import save_file
 
         path = Path(directory)
-        foreign = path.exists() and (not path.is_dir() or any(path.iterdir()))
-        if foreign and not is_maps(path):
-            raise InputError(path, "holds files that are no maps", remedy="choose another --output")
+        check_output(path)
         with whole_directory(path) as folder:
             entries = []
             for sample in self.samples:
@@ -212,13 +207,46 @@ def is_maps(directory: Path) -> bool:
     return (directory / MAPS_JSON).is_file()
 
 
-def joined(parts: Sequence[SuperresMaps]) -> SuperresMaps:
-    """Put maps of the same panel, resolution and sampling together.
+def check_scale(bin_um: float, lr_um: float) -> None:
+    """See that spots are two or more whole bins wide.
 
     Raises
     ------
     InputError
-        If they differ in one of those.
+        If they are not.
+    """
+    ratio = lr_um / bin_um if bin_um > 0 and np.isfinite(lr_um) else 0.0
+    if round(ratio) < 2 or abs(ratio - round(ratio)) > 1e-6:
+        raise InputError(
+            "maps", "spots are no whole number of bins wide",
+            found=f"{lr_um:g} µm over {bin_um:g} µm",
+            expected="2 or more", remedy="choose another --bin-um or --spot-um",
+        )  # fmt: skip
+
+
+def check_output(directory: Path) -> None:
+    """See that a folder is new, empty, or holds maps alone, before others are made for it.
+
+    Raises
+    ------
+    InputError
+        If it holds anything else, which would be lost.
+    """
+    made: tuple[str, ...] = (MAPS_JSON,)
+    if is_maps(directory):
+        where = directory / MAPS_JSON
+        entries = read_samples(read_json(where, required=("samples",)), where)
+        made += tuple(f"{entry['name']}.safetensors" for entry in entries)
+    refuse_foreign(directory, made)
+
+
+def joined(parts: Sequence[SuperresMaps]) -> SuperresMaps:
+    """Put maps of the same resolution and sampling together: the genes that all of them have.
+
+    Raises
+    ------
+    InputError
+        If they differ in one of those, or share no gene.
     """
     first = parts[0]
     for part in parts[1:]:
@@ -229,8 +257,19 @@ def joined(parts: Sequence[SuperresMaps]) -> SuperresMaps:
                     expected=getattr(first, what), remedy="build them alike",
                 )  # fmt: skip
     shared = [gene for gene in first.genes if all(gene in part.genes for part in parts)]
+    if not shared:
+        raise InputError("maps", "sources share no gene", remedy="use sources of one panel")
     samples = tuple(s for part in parts for s in part.in_order(shared).samples)
-    return replace(first, genes=tuple(shared), samples=samples)
+    return replace(first, genes=tuple(shared), samples=samples, source=_sources(parts))
+
+
+def _sources(parts: Sequence[SuperresMaps]) -> dict[str, Any]:
+    """Say where joined maps come from: each kind once, and all that is known of each part."""
+    sources = [part.source for part in parts]
+    if all(source == sources[0] for source in sources):
+        return sources[0]
+    kinds = dict.fromkeys(str(source.get("kind", "maps")) for source in sources)
+    return {"kind": "; ".join(kinds), "parts": sources}
 
 
 def _coarser(sample: MapSample, spots: np.ndarray, factor: int) -> MapSample:

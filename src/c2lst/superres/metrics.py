@@ -1,9 +1,10 @@
 """How near a predicted map is to the measured one: in its own units, and as papers print it.
 
-Honest measures are in units of expression, over the bins of tissue, with sign. Paper measures
-rescale every window and gene to [0, 1] first and take the absolute correlation; they are here to
-be compared with printed figures. On a map with counts in 2 % of its bins, SSIM prefers a map of
-nothing to a blurred truth: it is never shown alone.
+Honest measures are in units of expression, over the bins of tissue (SSIM, which needs neighbours,
+over the whole map), with sign. Paper measures rescale every window and gene to [0, 1] first and
+take the absolute correlation; they are here to be compared with printed figures. On a map with
+counts in 2 % of its bins, SSIM prefers a map of nothing to a blurred truth: it is never
+shown alone.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def honest(
     truth
         Measured counts, ``(G, H, W)``.
     tissue
-        bool ``(H, W)``: bins that are compared.
+        bool ``(H, W)``: bins that are compared, but by SSIM, which compares all.
     spots, scale, sampling
         The spots it was predicted from.
 

@@ -20,7 +20,7 @@ from c2lst.superres.about import read_names, read_um
 from c2lst.superres.card import model_card
 from c2lst.superres.consistency import project
 from c2lst.superres.lowres import LowRes
-from c2lst.superres.maps import SuperresMaps
+from c2lst.superres.maps import MapSample, SuperresMaps
 from c2lst.superres.network import SuperresNetwork, count_parameters
 from c2lst.superres.pooling import Sampling, pool_sum
 from c2lst.superres.prediction import Moments, SuperresPrediction
@@ -35,6 +35,8 @@ from c2lst.superres.windows import Field
 FORMAT = 1
 MODEL_JSON = "superres.json"
 NETWORK, SCALE, REGRESSION = "network.safetensors", "scale.safetensors", "regression.safetensors"
+CARD = "README.md"
+MODEL_FILES = (MODEL_JSON, NETWORK, SCALE, REGRESSION, CARD)
 _KEYS = ("format", "genes", "lr_um", "sampling", "settings", "patients", "provenance")
 
 
@@ -111,11 +113,8 @@ class SuperresModel:
         scale = ExpressionScale.fit(
             training, settings.normalisation, residual=settings.interpolates
         )
-        content = {s.name: s.counts for s in training.samples} | {
-            f"{s.name} image": s.image for s in training.samples
-        }
         about = {
-            "maps": hash_arrays(content),
+            "maps": hash_arrays(_content(training)),
             "network": {
                 k: v for k, v in settings.to_dict().items() if k not in ("training", "regression")
             },
@@ -132,6 +131,7 @@ class SuperresModel:
         provenance = {
             "maps": maps.source,
             "samples": [sample.name for sample in training.samples],
+            "counts": [counts_hash(sample) for sample in training.samples],
             "held_out": list(held_out),
             "final_loss": history.losses[-1],
             "parameters": count_parameters(network),
@@ -173,8 +173,9 @@ class SuperresModel:
         seed
             Another seed, other maps.
         consistent
-            Bring each map to agreement with the spots' counts. With ``paper`` normalisation it is
-            what gives a unit.
+            Bring each map to agreement with the spots' counts; a model that may not know the spots
+            (``image-only``) leaves them out here, too. With ``paper`` normalisation it is what
+            gives a unit.
         batch_size
             Tiles at a time; memory, not result (up to rounding).
 
@@ -184,6 +185,7 @@ class SuperresModel:
             If genes, scale, µm or image are not the model's, or there is no tissue.
         """
         factor = self._factor(scale)
+        agreeing = consistent and self.settings.components.use_spots
         self._check(low)
         for option, number in (("--samples", samples), ("--batch-size", batch_size)):
             if number < 1:
@@ -198,7 +200,7 @@ class SuperresModel:
                     seed=mix_seed(seed, number), solver=solver, steps=steps,
                 )  # fmt: skip
                 drawn = drawn[:, :height, :width] * low.tissue
-                if consistent and self.settings.components.use_spots:
+                if agreeing:
                     drawn = project(drawn, low.spots, low.tissue, low.scale, low.sampling)
                 if factor > 1:
                     drawn = pool_sum(drawn, factor)
@@ -209,12 +211,12 @@ class SuperresModel:
         tissue = low.tissue
         if factor > 1:
             tissue = pool_sum(tissue[None], factor)[0] >= factor**2 / 2
-        has_unit = self.settings.normalisation == "log1p" or consistent
+        has_unit = self.settings.normalisation == "log1p" or agreeing
         return SuperresPrediction(
             low.name, self.genes, in_counts.mean, in_counts.sd, in_logs.mean, in_logs.sd, first,
             tissue, self.bin_um * factor, low.origin_um, samples,
             "counts" if has_unit else "relative",
-            {"solver": solver, "steps": steps, "seed": seed, "consistent": consistent},
+            {"solver": solver, "steps": steps, "seed": seed, "consistent": agreeing},
         )  # fmt: skip
 
     def regress(self, low: LowRes, *, batch_size: int = 16) -> np.ndarray | None:
@@ -246,11 +248,14 @@ class SuperresModel:
         low.require(self.genes, self.settings.scale, self.lr_um, self.sampling)
 
     def save(self, directory: str | Path) -> None:
-        """Write weights and scale as safetensors, all else as JSON, and a card."""
+        """Write weights and scale as safetensors, all else as JSON, and a card.
+
+        An earlier model there is replaced, anything else is refused.
+        """
         from safetensors.numpy import save_file as save_arrays
         from safetensors.torch import save_file
 
-        with whole_directory(directory) as folder:
+        with whole_directory(directory, MODEL_FILES) as folder:
             save_file(self.network.cpu().state_dict(), folder / NETWORK)
             save_arrays(self.scale.arrays(), folder / SCALE)
             if self.regression is not None:
@@ -261,7 +266,7 @@ class SuperresModel:
                 "settings": self.settings.to_dict(), "provenance": self.provenance,
             }  # fmt: skip
             write_json(folder / MODEL_JSON, about)
-            (folder / "README.md").write_text(model_card(about, self.bin_um), encoding="utf-8")
+            (folder / CARD).write_text(model_card(about, self.bin_um), encoding="utf-8")
 
     @classmethod
     def load(cls, directory: str | Path) -> SuperresModel:
@@ -296,3 +301,18 @@ class SuperresModel:
             about["sampling"], read_names(about, "patients", folder / MODEL_JSON), regression,
             about["provenance"],
         )  # fmt: skip
+
+
+def counts_hash(sample: MapSample) -> str:
+    """SHA-256 of the counts of an area, by which it is known again under another name."""
+    return hash_arrays({"counts": sample.counts})
+
+
+def _content(maps: SuperresMaps) -> dict[str, np.ndarray]:
+    """All that a training sees of maps."""
+    content = {}
+    for sample in maps.samples:
+        for what, values in (("counts", sample.counts), ("spots", maps.spots(sample)),
+                             ("image", sample.image), ("tissue", sample.tissue)):  # fmt: skip
+            content[f"{sample.name} {what}"] = values
+    return content

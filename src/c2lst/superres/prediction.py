@@ -28,7 +28,8 @@ class SuperresPrediction:
     first
         Counts of the first map drawn: as rough as a measured one, which the mean is not.
     tissue
-        bool ``(H, W)``; all else is zero elsewhere.
+        bool ``(H, W)``; all else is zero elsewhere, but for spots that have counts and no tissue:
+        theirs are kept, where maps agree with the spots, and are no rows of the file.
     bin_um, origin_um
         Side of a bin, and corner (x, y) of the first, in µm.
     samples

@@ -49,7 +49,15 @@ class ExpressionScale:
     def fit(
         cls, maps: SuperresMaps, kind: Normalisation = "log1p", *, residual: bool = False
     ) -> ExpressionScale:
-        """Fit the scale on training maps, with ``residual`` that of an interpolation, too."""
+        """Fit the scale on training maps, with ``residual`` that of an interpolation, too.
+
+        Raises
+        ------
+        InputError
+            If they have no tissue.
+        """
+        if not any(sample.tissue.any() for sample in maps.samples):
+            raise InputError("maps", "have no bin of tissue", remedy="use maps with more tissue")
         bins = [np.log1p(sample.counts[:, sample.tissue]) for sample in maps.samples]
         spots = [
             np.log1p(maps.spots(sample)).reshape(len(maps.genes), -1) for sample in maps.samples

@@ -209,7 +209,7 @@ class SuperresSettings:
             known["process"] = NoiseProcess(**known["process"])
             known["components"] = Components(**known["components"])
             return cls(**known)
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, ValueError) as error:
             raise InputError(
                 "superres settings",
                 f"cannot be read ({error})",

@@ -119,4 +119,5 @@ class WindowSource:
 
 
 def _extended(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    return padded(maps.transpose(1, 2, 0), *shape).transpose(2, 0, 1)
+    values = maps.astype(np.float32, copy=False)  # what networks compute in
+    return padded(values.transpose(1, 2, 0), *shape).transpose(2, 0, 1)

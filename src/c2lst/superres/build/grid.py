@@ -6,6 +6,23 @@ import numpy as np
 
 from c2lst.data.readers.bins import BinnedCounts, sum_by
 from c2lst.errors import InputError
+from c2lst.rules import above
+
+
+def check_widths(**widths: float | None) -> None:
+    """See that widths in µm, by the names of their options, are above zero where given.
+
+    Raises
+    ------
+    InputError
+        If one is not.
+    """
+    rule = above(0).or_none()
+    for name, width in widths.items():
+        if not rule.fits(width):
+            raise InputError(
+                f"--{name.replace('_', '-')}", "width in µm", found=width, expected=rule.expected
+            )
 
 
 def choose_genes(

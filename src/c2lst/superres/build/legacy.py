@@ -13,6 +13,7 @@ import numpy as np
 
 from c2lst.data.readers import read
 from c2lst.errors import InputError
+from c2lst.superres.build.grid import check_widths
 from c2lst.superres.maps import MapSample, SuperresMaps
 from c2lst.superres.raster import Placement, warp
 
@@ -58,6 +59,9 @@ def build(
     InputError
         If the section cannot be read, lacks a gene, or is no square array.
     """
+    check_widths(image_um=image_um)
+    if factor < 2:
+        raise InputError("--factor", "spots along a square", found=factor, expected="2 or more")
     found = read(source, format="legacy", section=section, image=image, mpp=mpp, size=32)
     columns = _columns(found, genes, number)
     row, column = (found.adata.obs[key].to_numpy(int) for key in ("array_row", "array_col"))

@@ -50,12 +50,12 @@ def build(source: Path, *, patients: dict[str, str] | None = None) -> SuperresMa
         counts = _array(path).transpose(2, 0, 1)
         spots = _array(root / "spot_ST" / "extract" / sample / patch / SPOTS).transpose(2, 0, 1)
         pixels = _pixels(root / "WSI" / "extract" / sample / patch / IMAGE)
-        tissue = (pixels.min(axis=2) < 220) | (counts.sum(axis=0) > 0)
         if pixels.shape[:2] != counts.shape[1:]:
             raise InputError(
                 path, "image and map do not match", found=f"image {pixels.shape[:2]}",
                 expected=counts.shape[1:], remedy="copy the patch again",
             )  # fmt: skip
+        tissue = (pixels.min(axis=2) < 220) | (counts.sum(axis=0) > 0)
         patient = (patients or {}).get(sample, sample)
         samples.append(
             MapSample(
@@ -100,6 +100,9 @@ def _array(path: Path, axes: int = 3) -> np.ndarray:
         ) from error  # fmt: skip
     if values.ndim != axes:
         raise InputError(path, "shape", found=values.shape, expected=f"{axes} axes")
+    if axes == 3 and (values.dtype.kind not in "biuf" or not values.size):
+        raise InputError(path, "values", found=f"{values.size} of {values.dtype}",
+                         expected="numbers", remedy="copy the patch again")  # fmt: skip
     return np.asarray(values)
 
 

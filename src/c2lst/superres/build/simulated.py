@@ -22,7 +22,7 @@ from c2lst.data.simulate.structures import Cells
 from c2lst.data.simulate.tissue import Tissue, draw_outline, draw_tissue
 from c2lst.progress import progress_bar
 from c2lst.rules import Rule, above, hold, whole
-from c2lst.superres.maps import MapSample, SuperresMaps
+from c2lst.superres.maps import MapSample, SuperresMaps, check_scale
 
 MARGIN_UM = 200.0
 CELL_UM = 7.0
@@ -75,6 +75,7 @@ class Simulation:
         widths = dict.fromkeys(("side_um", "bin_um", "spot_um", "image_um"), above(0))
         numbers = {"patients": whole(1), "genes": whole(3), "depth": above(0), "seed": whole()}
         hold(self, "simulation", **widths, **numbers)
+        check_scale(self.bin_um, self.spot_um)
 
         def times(unit: float, least: int, expected: str) -> Rule:
             return Rule(

@@ -14,8 +14,8 @@ from c2lst.data.readers.positions import read_positions
 from c2lst.data.readers.spaceranger import choose_image, join_places, sample_name
 from c2lst.data.readers.tenx import open_matrix
 from c2lst.data.readers.visium_hd import locate, pool
-from c2lst.superres.build.grid import choose_genes, on_map
-from c2lst.superres.maps import MapSample, SuperresMaps
+from c2lst.superres.build.grid import check_widths, choose_genes, on_map
+from c2lst.superres.maps import MapSample, SuperresMaps, check_scale
 from c2lst.superres.pooling import Sampling
 from c2lst.superres.raster import Placement, tissue_of_bins, warp
 
@@ -58,6 +58,8 @@ def build(
         If a file is missing or damaged, no bins can be pooled to that width, or image and bins
         do not lie on each other.
     """
+    check_widths(bin_um=bin_um, spot_um=spot_um, image_um=image_um)
+    check_scale(bin_um, spot_um)
     files = locate(source, bin_um)
     places = read_positions(files.spatial.positions)
     mpp = files.bin_um / replace(array_lattice(places), chessboard=False).pitch_px

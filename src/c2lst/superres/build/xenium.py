@@ -19,8 +19,8 @@ from c2lst.data.readers.packed import read_length, read_packed_json
 from c2lst.data.readers.spaceranger import find, sample_name
 from c2lst.data.readers.transcripts import bin_transcripts
 from c2lst.errors import InputError
-from c2lst.superres.build.grid import choose_genes, on_map, without_strays
-from c2lst.superres.maps import MapSample, SuperresMaps
+from c2lst.superres.build.grid import check_widths, choose_genes, on_map, without_strays
+from c2lst.superres.maps import MapSample, SuperresMaps, check_scale
 from c2lst.superres.pooling import Sampling
 from c2lst.superres.raster import Placement, tissue_of_bins, warp
 
@@ -61,8 +61,11 @@ def build(
     Raises
     ------
     InputError
-        If a file is missing or damaged, or image and transcripts do not lie on each other.
+        If a width is none, a file is missing or damaged, or image and transcripts do not lie on
+        each other.
     """
+    check_widths(bin_um=bin_um, spot_um=spot_um, image_um=image_um)
+    check_scale(bin_um, spot_um)
     outs = source / SpaceRangerFile.OUTS
     folder = outs if (outs / XeniumFile.EXPERIMENT).is_file() else source
     transcripts = find(folder, _TRANSCRIPTS)
