@@ -335,3 +335,18 @@ def test_no_baseline_is_held_to_what_log1p_of_counts_cannot_be(
     train = section.indices_of(split.train)
     observed = preprocessing.lognorm(section)[train]
     assert (left_out_baselines(section.centres_um[train], observed)["below"] == 0).all()
+
+
+def test_features_of_another_central_model_are_refused(tmp_path, section, split, preprocessing):
+    """They are as many, and mean something else."""
+    settings = PredictorSettings(network="none")
+    known = ExpressionPredictor.fit(
+        section, split, preprocessing, features_by="abc", settings=settings
+    )
+    known.save(tmp_path / "known")
+    loaded = ExpressionPredictor.load(tmp_path / "known")
+    loaded.check_features_by("abc")
+    with pytest.raises(InputError, match="whose features the predictor learnt from"):
+        loaded.check_features_by("def")
+    replace(known, features_by=None).save(tmp_path / "older")
+    ExpressionPredictor.load(tmp_path / "older").check_features_by("def")

@@ -70,6 +70,7 @@ def train(
         preprocessing,
         synthetic=None if synthetic is None else SyntheticPairs.load(synthetic),
         features=base.encode_views(preprocessing.images(slide)),
+        features_by=base.hash,
         encoder=encoder_of(settings.prediction, central),
         settings=settings.prediction,
         directory=opt.scratch(output),
@@ -111,6 +112,7 @@ def predict(
     refuse_folder(output)
     base, slide = CentralModel.load(central), Section.load(section)
     model = ExpressionPredictor.load(predictor, central=base)
+    model.check_features_by(base.hash)
     if pitch is None:
         predictions = _at_spots(model, slide, base, split_file)
     else:

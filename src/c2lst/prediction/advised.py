@@ -53,6 +53,7 @@ def fit_advised(
     *,
     synthetic: SyntheticPairs | None = None,
     features: Mapping[str, np.ndarray] | None = None,
+    features_by: str | None = None,
     frozen: np.ndarray | None = None,
     encoder: ImageEncoder | None = None,
     settings: PredictorSettings | None = None,
@@ -63,7 +64,7 @@ def fit_advised(
 
     Parameters
     ----------
-    section, split, preprocessing, synthetic, features, encoder, settings, directory
+    section, split, preprocessing, synthetic, features, features_by, encoder, settings, directory
         As for :meth:`ExpressionPredictor.fit`.
     frozen
         Image features (n, d) of all spots for the baselines that look at images.
@@ -82,6 +83,7 @@ def fit_advised(
             preprocessing,
             synthetic=pairs,
             features=features,
+            features_by=features_by,
             encoder=encoder,
             settings=chosen,
             directory=None if directory is None else directory / name,

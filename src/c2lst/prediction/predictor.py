@@ -92,6 +92,8 @@ class ExpressionPredictor:
         Half-widths of the intervals.
     home
         What is known of the section of the fit.
+    features_by
+        Hash of the central model that made the image features, where it is known.
     """
 
     settings: PredictorSettings
@@ -102,6 +104,7 @@ class ExpressionPredictor:
     left_out: LeftOut
     widths: Widths
     home: Home
+    features_by: str | None = None
 
     @classmethod
     def fit(
@@ -112,6 +115,7 @@ class ExpressionPredictor:
         *,
         synthetic: SyntheticPairs | None = None,
         features: Mapping[str, np.ndarray] | None = None,
+        features_by: str | None = None,
         encoder: ImageEncoder | None = None,
         settings: PredictorSettings | None = None,
         directory: Path | None = None,
@@ -129,6 +133,8 @@ class ExpressionPredictor:
         features
             Name to gene-free image features (n spots, d) of *all* spots of the section. Of
             several, the best is chosen inside the training spots; the first is the default.
+        features_by
+            Hash of the central model that made them, by which :meth:`check_features_by` knows it.
         encoder
             The encoder of networks of kind ``frozen``.
         settings
@@ -180,7 +186,7 @@ class ExpressionPredictor:
         )
         fitted = fit_process(home, measured, _views(home, measured, settings), settings)
         return cls(settings, preprocessing, network, fitted.process, reductions,
-                   fitted.left_out, fitted.widths, home)  # fmt: skip
+                   fitted.left_out, fitted.widths, home, features_by)  # fmt: skip
 
     def without_network(self, measured: Measured) -> ExpressionPredictor:
         """Fit the process again without the networks, which stay beside it.
@@ -207,6 +213,21 @@ class ExpressionPredictor:
     def knows(self, section: Section) -> bool:
         """Whether a section is the one of the fit, or some of its spots."""
         return self.home.rows(section) is not None
+
+    def check_features_by(self, central_hash: str) -> None:
+        """Refuse a central model whose features are not those of the fit.
+
+        Raises
+        ------
+        InputError
+            If it is another one. Its features would fit in number, and mean something else.
+        """
+        if self.features_by not in (None, central_hash):
+            raise InputError(
+                "central model", "is not the one whose features the predictor learnt from",
+                found=central_hash[:12], expected=str(self.features_by)[:12],
+                remedy="give the one of the training",
+            )  # fmt: skip
 
     def predict(
         self, section: Section, *, features: Mapping[str, np.ndarray] | None = None

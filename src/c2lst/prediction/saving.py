@@ -62,6 +62,7 @@ def save_predictor(predictor: ExpressionPredictor, directory: Path) -> None:
                 "settings": asdict(predictor.settings),
                 "section": home.section,
                 "pitch_um": home.pitch_um,
+                "features_by": predictor.features_by,
                 "barcodes": home.barcodes.tolist(),
                 "summary": predictor.summary,
             },
@@ -133,6 +134,7 @@ def _predictor(
             arrays["home.train"],
             features,
         ),
+        features_by=meta.get("features_by"),
     )
 
 

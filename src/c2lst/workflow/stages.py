@@ -257,12 +257,14 @@ def train_stage(run: RunDirectory, inputs: RunInputs, settings: RunSettings) -> 
     """Train predictors with and without synthetic pairs, and choose inside the training spots."""
     section, preprocessing = _section(run), _preprocessing(run)
     images, scratch = preprocessing.images(section), run.scratch("train")
+    central = CentralModel.load(run.path("central"))
     found = fit_advised(
         section,
         _split(run),
         preprocessing,
         synthetic=SyntheticPairs.load(run.path("synthetic")),
-        features=CentralModel.load(run.path("central")).encode_views(images),
+        features=central.encode_views(images),
+        features_by=central.hash,
         frozen=get_encoder().encode(images),
         encoder=encoder_of(settings.prediction, run.path("central"), kept=scratch / "features"),
         settings=settings.prediction,
