@@ -121,7 +121,8 @@ def _budgets(evidence: Evidence) -> Iterator[str]:
 
 
 def _more(error: Mapping[Contender, float], rival: Contender, best: Contender) -> str:
-    return f"errs {signed(100 * (error[rival] / error[best] - 1))}"
+    more = signed(100 * (error[rival] / error[best] - 1))
+    return f"errs {more}" if more.startswith("+") else "errs as much"
 
 
 def _shortcomings(evidence: Evidence) -> Iterator[str]:
