@@ -14,6 +14,7 @@ from c2lst.benchmark import BenchmarkSettings, leave_one_out, read_task, run_ben
 from c2lst.cli.app import app
 from c2lst.data.patches import Patches
 from c2lst.errors import InputError
+from c2lst.storage import one_writer
 from toy_sections import NAMES, write_hest_bench
 
 METHODS = ["c2lst (image)", "hest_bench", "ridge", "train_mean", "train_median"]
@@ -189,3 +190,8 @@ def test_the_process_is_not_asked_for_variances_that_nothing_reads(monkeypatch):
     monkeypatch.setattr(AdditiveGaussianProcess, "predict", None)
     np.testing.assert_array_equal(gaussian_process(training, query), expected)
     assert expected.shape == (5, 6) and (expected >= 0).all()
+
+
+def test_a_benchmark_has_one_writer(sections, quick, tmp_path):
+    with one_writer(tmp_path / "b"), pytest.raises(InputError, match="another c2lst works"):
+        run_benchmark(leave_one_out(sections), tmp_path / "b", quick)

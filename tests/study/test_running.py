@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from c2lst.errors import InputError
+from c2lst.storage import one_writer
 from c2lst.study import StudySettings, run_study, running
 from c2lst.study.grid import Cell, SplitKey
 from c2lst.study.results import KEYS, read_table
@@ -213,3 +214,8 @@ def test_what_follows_goes_before_what_waits():
         order.append(task)
     assert order == [key, *cells, other]
     assert all(isinstance(task, Cell | SplitKey) for task in order)
+
+
+def test_a_study_has_one_writer(grid, small_legacy, tmp_path):
+    with one_writer(tmp_path / "s"), pytest.raises(InputError, match="another c2lst works"):
+        run_study([small_legacy], tmp_path / "s", toy_settings(tmp_path), grid)

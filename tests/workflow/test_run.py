@@ -16,6 +16,7 @@ from c2lst.data.layout import HestPlace
 from c2lst.data.section import Section
 from c2lst.errors import InputError
 from c2lst.evaluation.expression.names import LEFT_OUT
+from c2lst.storage import one_writer
 from c2lst.workflow import stages
 from c2lst.workflow.rundir import STAGES
 from children import exit_codes
@@ -301,3 +302,8 @@ def test_a_central_model_and_a_collection_contradict_each_other(small_legacy, tm
             collection=tmp_path,
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_has_one_writer(small_legacy, tmp_path):
+    with one_writer(tmp_path / "run"), pytest.raises(InputError, match="another c2lst works"):
+        workflow.run(small_legacy, tmp_path / "run", toy_settings(tmp_path))
