@@ -222,7 +222,7 @@ def test_a_lock_that_a_killed_process_left_keeps_nobody_out(tmp_path):
 
 def test_where_there_are_no_locks_one_works_all_the_same(tmp_path, monkeypatch, caplog):
     def fails(*_, **__):
-        raise NotImplementedError
+        raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(filelock.FileLock, "acquire", fails)
     with one_writer(tmp_path):

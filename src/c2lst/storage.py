@@ -20,6 +20,8 @@ from c2lst.errors import InputError
 from c2lst.progress import logger
 
 _LOCK = ".c2lst.lock"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
+"""What file systems of clusters say that keep no locks."""
 
 
 @contextlib.contextmanager
@@ -210,9 +212,12 @@ def one_writer(folder: Path) -> Iterator[None]:
         except Timeout:
             raise InputError(
                 folder, "another c2lst works in this folder", expected="one at a time",
-                remedy="wait for it, or choose a new folder with -o",
+                remedy="wait for it, or choose a new folder with -o; if there is none, on whatever "
+                f"machine, remove {_LOCK} in the folder",
             ) from None  # fmt: skip
-        except NotImplementedError:
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
             logger.warning("%s: its file system knows no locks; run one c2lst at a time", folder)
     try:
         yield
