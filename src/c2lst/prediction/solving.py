@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from c2lst.prediction.kernels import Kernel
 from c2lst.progress import progress_bar
+
+QUICK_SPOTS = 1000
+"""Up to so many training spots a process is solved within two seconds."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +83,18 @@ def solve(
     dual, left_out, variance = (np.empty((n, rank)) for _ in range(3))
     amplitude = np.empty(rank)
     folded = tuple(FoldSolution.empty(fold, rank) for fold in folds)
-    with progress_bar("components", rank) as bar:
-        for j in range(rank):
-            share = float(noise[j])
-            inverse = _inverse(covariance(gram, weights[j], share * spot_noise))
-            dual[:, j] = inverse @ scores[:, j]
-            amplitude[j] = scores[:, j] @ dual[:, j] / n
-            # Rasmussen & Williams (2006), equations 5.12: without solving n systems.
-            left_out[:, j] = scores[:, j] - dual[:, j] / np.diag(inverse)
-            own = 1 / np.diag(inverse) - share * spot_noise
-            variance[:, j] = amplitude[j] * (np.maximum(own, 0.0) + share)
-            for fold, found in zip(folds, folded, strict=True):
-                own = _leave_out(inverse, fold, found, j) - share * spot_noise[fold.out]
-                found.variance[:, j] = amplitude[j] * (np.maximum(own, 0.0) + share)
-            bar.advance()
+    for j in _each(rank, n):
+        share = float(noise[j])
+        inverse = _inverse(covariance(gram, weights[j], share * spot_noise))
+        dual[:, j] = inverse @ scores[:, j]
+        amplitude[j] = scores[:, j] @ dual[:, j] / n
+        # Rasmussen & Williams (2006), equations 5.12: without solving n systems.
+        left_out[:, j] = scores[:, j] - dual[:, j] / np.diag(inverse)
+        own = 1 / np.diag(inverse) - share * spot_noise
+        variance[:, j] = amplitude[j] * (np.maximum(own, 0.0) + share)
+        for fold, found in zip(folds, folded, strict=True):
+            own = _leave_out(inverse, fold, found, j) - share * spot_noise[fold.out]
+            found.variance[:, j] = amplitude[j] * (np.maximum(own, 0.0) + share)
     return Solution(dual, amplitude, left_out, variance, folded)
 
 
@@ -108,6 +109,17 @@ def _leave_out(inverse: np.ndarray, fold: Fold, found: FoldSolution, j: int) -> 
         across = inverse[np.ix_(fold.out, ~fold.out)]
         found.scores[:, j] = -block @ (across @ fold.scores[:, j])
     return np.asarray(np.diag(block))
+
+
+def _each(rank: int, spots: int) -> Iterator[int]:
+    """Count the components, with a bar where spots are so many that all of them take seconds."""
+    if spots <= QUICK_SPOTS:
+        yield from range(rank)
+        return
+    with progress_bar("components", rank) as bar:
+        for j in range(rank):
+            yield j
+            bar.advance()
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:
