@@ -1,4 +1,4 @@
-"""How networks are trained on real and synthetic pairs: the settings of co-training."""
+"""How a predictor is fitted: the settings of co-training, and of the Gaussian process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from c2lst.diffusion.options import TrainSettings
 from c2lst.rules import Rule, at_least, hold, one_of, share, whole
 
 Curriculum = Literal["constant", "linear", "cosine"]
+
+NO_NETWORK = "none"
+"""Instead of a network: place and given features alone."""
 
 FROZEN = "frozen"
 """The kind of network that is a frozen encoder with a small head that is trained."""
@@ -161,3 +164,29 @@ class CotrainingSettings:
         """Return the fields of this class, without those that a predictor's settings add."""
         values = asdict(self)
         return {f.name: values[f.name] for f in fields(CotrainingSettings)}
+
+
+@dataclass(frozen=True)
+class PredictorSettings(CotrainingSettings):
+    """Settings of a predictor: those of its networks, and of its Gaussian process.
+
+    Parameters
+    ----------
+    network
+        Architecture, or ``none`` for a Gaussian process over given features and place alone.
+    components
+        Most singular vectors of expression that are modelled.
+    feature_components
+        Principal components that image features are reduced to.
+    network_components
+        Principal components that the network's predictions are reduced to.
+    """
+
+    components: int = 24
+    feature_components: int = 48
+    network_components: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        numbers = ("components", "feature_components", "network_components")
+        hold(self, "predictor settings", **dict.fromkeys(numbers, whole(1)))

@@ -18,17 +18,17 @@ from c2lst.prediction.checks import (
     checked_features,
     training_rows,
 )
-from c2lst.prediction.cotraining import CotrainingSettings, CrossFittedNetwork
+from c2lst.prediction.cotraining import CrossFittedNetwork
 from c2lst.prediction.crossfit import LeftOut
 from c2lst.prediction.home import Home
 from c2lst.prediction.intervals import Widths
 from c2lst.prediction.kernels import Reduction
 from c2lst.prediction.layers import baseline_layers
+from c2lst.prediction.options import NO_NETWORK, PredictorSettings
 from c2lst.prediction.place import AdditiveGaussianProcess
 from c2lst.prediction.result import Prediction
 from c2lst.prediction.views import choose_view
 from c2lst.progress import logger
-from c2lst.rules import hold, whole
 
 if TYPE_CHECKING:
     from c2lst.central import CentralModel
@@ -38,35 +38,7 @@ if TYPE_CHECKING:
     from c2lst.data.synthetic import SyntheticPairs
     from c2lst.evaluation.encoders import ImageEncoder
 
-__all__ = ["ExpressionPredictor", "PredictorSettings", "baseline_layers"]
-
-NO_NETWORK = "none"
-
-
-@dataclass(frozen=True)
-class PredictorSettings(CotrainingSettings):
-    """Settings of a predictor: those of its networks, and of its Gaussian process.
-
-    Parameters
-    ----------
-    network
-        Architecture, or ``none`` for a Gaussian process over given features and place alone.
-    components
-        Most singular vectors of expression that are modelled.
-    feature_components
-        Principal components that image features are reduced to.
-    network_components
-        Principal components that the network's predictions are reduced to.
-    """
-
-    components: int = 24
-    feature_components: int = 48
-    network_components: int = 8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        numbers = ("components", "feature_components", "network_components")
-        hold(self, "predictor settings", **dict.fromkeys(numbers, whole(1)))
+__all__ = ["NO_NETWORK", "ExpressionPredictor", "PredictorSettings", "baseline_layers"]
 
 
 @dataclass(frozen=True, eq=False)
