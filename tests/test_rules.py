@@ -78,6 +78,7 @@ def test_a_rule_may_allow_none_or_be_asked_of_each() -> None:
     assert whole(1).each().fits(())
     assert not whole(1).each(least=1).fits(())
     assert not whole(1).each().fits((1, 0))
+    assert not any(whole(1).each().fits(value) for value in (None, 3, "12"))
 
 
 def test_the_error_names_where_which_what_and_what_else() -> None:

@@ -34,7 +34,11 @@ class Rule:
         """Ask it of every value of a sequence of at least so many."""
         number = f", at least {least}" if least else ""
         return Rule(
-            lambda values: len(values) >= least and all(map(self.fits, values)),
+            lambda values: (
+                isinstance(values, Collection)
+                and len(values) >= least
+                and all(map(self.fits, values))
+            ),
             f"{self.expected} each{number}",
         )
 

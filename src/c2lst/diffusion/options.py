@@ -17,7 +17,9 @@ Tracker = Literal["none", "tensorboard", "wandb", "mlflow"]
 FREE = ("micro_batch", "checkpoint_every", "deterministic", "compile", "tracker")
 
 # Above 0.28 no power function is that long: γ would be negative.
-_RELATIVE_LENGTH = Rule(lambda length: 0 < length < 0.28, "a relative length between 0 and 0.28")
+_RELATIVE_LENGTH = Rule(
+    lambda length: above(0).fits(length) and length < 0.28, "a relative length between 0 and 0.28"
+)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ _PLAIN_NAME = Rule(
     "a plain file name such as SIM",
 )
 _COLUMNS_AND_ROWS = Rule(
-    lambda spots: len(spots) == 2 and whole(3, 200).each().fits(spots),
+    lambda spots: whole(3, 200).each().fits(spots) and len(spots) == 2,
     "columns and rows, each 3 to 200",
 )
 
