@@ -93,8 +93,10 @@ def test_what_a_user_has_is_never_replaced(made, tmp_path):
     (tmp_path / "mine.txt").touch()
     with pytest.raises(InputError, match="no model of superres"):
         c2lst("train", made / "maps", "-o", tmp_path, *SMALL)
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is a file"):
         c2lst("evaluate", made / "model", made / "maps", "-o", tmp_path / "mine.txt")
+    with pytest.raises(InputError, match=r"found mine\.txt"):
+        c2lst("evaluate", made / "model", made / "maps", "-o", tmp_path)
     with pytest.raises(InputError, match="suffix"):
         c2lst("predict", made / "model", made / "maps", "-o", tmp_path / "mine.txt")
     assert (tmp_path / "mine.txt").is_file()

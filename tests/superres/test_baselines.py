@@ -89,3 +89,9 @@ def test_running_moments_are_those_of_numpy():
         moments.add(one)
     np.testing.assert_allclose(moments.mean, values.mean(axis=0))
     np.testing.assert_allclose(moments.sd, values.std(axis=0, ddof=1))
+
+
+def test_a_map_without_neighbours_has_no_ssim():
+    counts, tissue = np.ones((1, 2, 2)), np.ones((2, 2), dtype=bool)
+    found = metrics.honest(counts, np.log1p(counts), counts, tissue, np.full((1, 1, 1), 4.0), 2)
+    assert np.isnan(found["ssim_log1p"]) and found["rmse_log1p"] == 0

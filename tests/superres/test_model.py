@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -245,7 +246,10 @@ def test_only_patients_that_were_held_out_are_scored(model, maps, tmp_path):
     windows = pd.read_csv(tmp_path / "scores/windows.csv")
     assert len(windows) == len(table) * 4  # 40 × 40 bins hold four windows of 16
     assert (tmp_path / "scores/S03.png").stat().st_size > 10_000
-    assert (tmp_path / "scores/summary.json").is_file()
+    again = evaluate(model, maps, tmp_path / "scores", **FEW)
+    pd.testing.assert_frame_equal(again, table)
+    summary = json.loads((tmp_path / "scores/summary.json").read_text())
+    assert summary["seed"] == 0 and summary["consistent"]
     with pytest.raises(InputError, match="trained on all"):
         evaluate(model, maps.of(["P01"]), tmp_path / "other")
 

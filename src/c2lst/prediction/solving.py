@@ -168,13 +168,15 @@ def relative_variance(
     weights, noise, spot_noise
         Of the component, shape (M,); its noise share; of the training spots, shape (n,).
     """
-    from scipy.linalg import cho_factor, cho_solve
+    from scipy.linalg import cholesky, solve_triangular
 
     prior = noise + sum(w * d for w, d in zip(weights, own, strict=True))
     seen = [(w, k) for w, k in zip(weights, across, strict=True) if w > 0 and k is not None]
     if not seen:
         return np.asarray(prior)
     between = sum(w * k for w, k in seen)
-    factor = cho_factor(covariance(inner, weights, noise * spot_noise), lower=True)
-    explained = np.einsum("qn,nq->q", between, cho_solve(factor, between.T))
+    factor = cholesky(covariance(inner, weights, noise * spot_noise), lower=True)
+    # With Σ = L Lᵀ, k Σ⁻¹ kᵀ is the square of L⁻¹ kᵀ: one triangular system, not two.
+    half = solve_triangular(factor, between.T, lower=True)
+    explained = np.einsum("nq,nq->q", half, half)
     return np.asarray(np.maximum(prior - explained, noise))

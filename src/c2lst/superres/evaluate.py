@@ -11,7 +11,7 @@ import numpy as np
 
 from c2lst.errors import InputError
 from c2lst.progress import logger
-from c2lst.storage import whole_file, write_json
+from c2lst.storage import whole_directory, write_json
 from c2lst.superres import metrics
 from c2lst.superres.baselines import BASELINES
 from c2lst.superres.consistency import project
@@ -71,7 +71,7 @@ def evaluate(
         Maps with its genes, at its scale or finer.
     output
         Folder of ``scores.csv`` (a row a sample and method), ``windows.csv`` (RMSE in log1p counts
-        of each window), ``summary.json`` and figures.
+        of each window), ``summary.json`` and figures. Earlier scores of these maps are replaced.
     samples, solver, steps, seed, consistent
         As in :meth:`SuperresModel.predict`.
     seen
@@ -85,8 +85,8 @@ def evaluate(
     Raises
     ------
     InputError
-        If all patients were trained on, an area was under another patient's name, or maps and
-        model do not fit.
+        If all patients were trained on, an area was under another patient's name, maps and model
+        do not fit, or ``output`` holds anything but scores.
     """
     import pandas as pd
 
@@ -100,28 +100,23 @@ def evaluate(
     chosen = maps.of(unseen).in_order(model.genes).at_scale(model.settings.scale)
     if not seen:
         _refuse_trained_on(model, chosen)
-    folder = Path(output)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(folder, "is no folder", remedy="choose another --output")
-    if any(parent.is_file() for parent in folder.absolute().parents):
-        raise InputError(folder, "lies in a file, not a folder", remedy="choose another --output")
     drawn = {"samples": samples, "solver": solver, "steps": steps, "seed": seed,
              "consistent": consistent}  # fmt: skip
-    scored = [_scored(model, chosen, sample, folder, drawn) for sample in chosen.samples]
-    table = pd.DataFrame([row for one in scored for row in one.rows])
-    with whole_file(folder / SCORES_CSV) as partial:
-        table.to_csv(partial, index=False)
-    with whole_file(folder / WINDOWS_CSV) as partial:
+    figures = [f"{sample.name}.png" for sample in maps.samples]
+    with whole_directory(output, (SUMMARY_JSON, SCORES_CSV, WINDOWS_CSV, *figures)) as folder:
+        scored = [_scored(model, chosen, sample, folder, drawn) for sample in chosen.samples]
+        table = pd.DataFrame([row for one in scored for row in one.rows])
+        table.to_csv(folder / SCORES_CSV, index=False)
         windows = [row for one in scored for row in one.windows]
-        pd.DataFrame(windows).to_csv(partial, index=False)
-    means = table.groupby("method", sort=False).mean(numeric_only=True)
-    write_json(
-        folder / SUMMARY_JSON,
-        {"patients": unseen, "seen": seen, "samples": samples, "solver": solver, "steps": steps,
-         "bin_um": chosen.bin_um, "scale": chosen.scale,
-         "deviation_error_by_tenths": _mean_tenths(scored),
-         "means": {k: _sound(v) for k, v in means.to_dict(orient="index").items()}},
-    )  # fmt: skip
+        pd.DataFrame(windows).to_csv(folder / WINDOWS_CSV, index=False)
+        means = table.groupby("method", sort=False).mean(numeric_only=True)
+        write_json(
+            folder / SUMMARY_JSON,
+            {"patients": unseen, "seen": seen, **drawn,
+             "bin_um": chosen.bin_um, "scale": chosen.scale,
+             "deviation_error_by_tenths": _mean_tenths(scored),
+             "means": {k: _sound(v) for k, v in means.to_dict(orient="index").items()}},
+        )  # fmt: skip
     return table
 
 

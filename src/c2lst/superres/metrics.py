@@ -49,7 +49,8 @@ def honest(
     Returns
     -------
     dict
-        By the names of ``HONEST``. SSIM is of log1p counts, with the range of the measured ones.
+        By the names of ``HONEST``. SSIM is of log1p counts, with the range of the measured ones;
+        a map of under three bins a side has none (NaN).
         ``gene_correlation_error`` is the mean absolute difference of the genes' correlations.
     """
     true_logs = np.log1p(truth)
@@ -143,6 +144,8 @@ def _ssim(a: np.ndarray, b: np.ndarray, data_range: float) -> float:
     from skimage.metrics import structural_similarity
 
     side = min(7, *a.shape)
+    if side < 3:  # no window has neighbours
+        return float("nan")
     return float(
         structural_similarity(
             a, b, data_range=max(data_range, 1e-9), win_size=side if side % 2 else side - 1
