@@ -46,6 +46,14 @@ def test_options_win_over_the_file_and_the_file_over_the_preset(tmp_path):
     assert (settings.fraction, settings.seed, settings.central.training.steps) == (0.1, 4, 5)
 
 
+def test_the_file_wins_over_what_a_command_takes_in_place_of_the_preset(tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text("[synthesis]\nper_spot = 3\n")
+    own = {"synthesis": {"per_spot": 1}}
+    assert load_settings("tiny", None, {}, own).synthesis.per_spot == 1
+    assert load_settings("tiny", config, {}, own).synthesis.per_spot == 3
+
+
 def test_a_whole_number_stands_for_a_float(tmp_path):
     config = tmp_path / "run.toml"
     config.write_text("[synthesis]\nguidance = 3\n")

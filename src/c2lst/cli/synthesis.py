@@ -57,7 +57,7 @@ def synthesize(
     from c2lst.settings import load_settings
 
     given: dict[str, Any] = {
-        "per_spot": 1 if profiles and per_spot is None else per_spot,
+        "per_spot": per_spot,
         "policy": policy,
         "mixup_by": mixup_by,
         "sampler": sampler,
@@ -66,7 +66,9 @@ def synthesize(
         "batch_size": batch_size,
     }
     changes = {"seed": seed, "synthesis": {k: v for k, v in given.items() if v is not None}}
-    settings = load_settings(preset, config, changes).synthesis
+    # Presets say how many images a training spot gets; a row of profiles gets one.
+    defaults = {"synthesis": {"per_spot": 1}} if profiles else {}
+    settings = load_settings(preset, config, changes, defaults).synthesis
     if profiles is not None and (policy or mixup_by):
         raise InputError(
             "command line", "--policy is of training spots", remedy="leave it out with --profiles"

@@ -16,7 +16,10 @@ from c2lst.settings.run import RunSettings
 
 
 def load_settings(
-    preset: str, config: Path | None = None, options: Mapping[str, Any] | None = None
+    preset: str,
+    config: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> RunSettings:
     """Combine a preset, a TOML file and options; the later wins over the earlier.
 
@@ -28,6 +31,8 @@ def load_settings(
         TOML file whose tables and keys are the fields of :class:`RunSettings`.
     options
         From the command line; values of ``None`` are options that were not given.
+    defaults
+        What a command takes in place of the preset's values; file and options win over them.
 
     Raises
     ------
@@ -36,7 +41,7 @@ def load_settings(
     """
     if preset not in PRESETS:
         raise InputError("settings", "preset", found=preset, expected=" or ".join(PRESETS))
-    settings = PRESETS[preset]()
+    settings = _override(PRESETS[preset](), defaults or {}, "defaults")
     if config is not None:
         table = _read_toml(config)
         _refuse_seeds_of_stages(table, config)
