@@ -9,7 +9,7 @@ from c2lst.cli.app import app
 from c2lst.data.readers import read
 from c2lst.data.split import SpotSplit
 from c2lst.errors import InputError
-from c2lst.planning.slide import open_slide
+from c2lst.planning.slide import SlideSpots, open_slide
 
 
 def call(*arguments):
@@ -40,6 +40,12 @@ def test_a_plan_after_a_first_round_is_written_for_all_who_read_it(small_legacy,
         np.testing.assert_allclose(ring[:-1].mean(axis=0), centre, atol=1.0)
         np.testing.assert_allclose(float(row["x_um"]), centre[0] * section.mpp, atol=0.1)
     assert (tmp_path / "plan" / "plan.png").stat().st_size > 1000
+
+
+def test_a_budget_is_refused_before_a_patch_is_looked_at(small_legacy, tmp_path, monkeypatch):
+    monkeypatch.setattr(SlideSpots, "features", lambda *_: pytest.fail("patches were encoded"))
+    done = call(small_legacy, "--budget", 5000, "--encoder", "random", "-o", tmp_path / "plan")
+    assert isinstance(done.exception, InputError) and "budget, found 5000" in str(done.exception)
 
 
 def test_an_image_alone_gets_an_array_of_its_own(small_legacy, tmp_path):

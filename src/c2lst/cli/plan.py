@@ -41,7 +41,7 @@ def plan(
     """
     from c2lst.cli.tables import show_plan
     from c2lst.evaluation.encoders import get_encoder
-    from c2lst.planning.plan import plan_spots
+    from c2lst.planning.plan import check_budget, plan_spots
     from c2lst.planning.slide import open_slide
     from c2lst.planning.writing import PLAN_FILES, write_plan
     from c2lst.storage import refuse_foreign
@@ -49,6 +49,7 @@ def plan(
     refuse_foreign(output, PLAN_FILES)
     spots = open_slide(slide, section=section, image=image, mpp=mpp, pitch=pitch)
     first = spots.first_round(given)
+    check_budget(len(spots.names), len(first.rows), budget, seed)
     chosen = plan_spots(
         spots.centres_px * spots.mpp,
         spots.features(get_encoder(encoder)),

@@ -90,18 +90,8 @@ def plan_spots(
         below 0.
     """
     given = [int(row) for row in given]
-    _check(len(centres_um), len(given), budget, seed)
+    check_budget(len(centres_um), len(given), budget, seed)
     slide = _Slide.of(centres_um, features, given, expression, seed)
-    left = len(slide.kept) - len(given)
-    if budget >= left:
-        raise InputError(
-            "plan",
-            "budget",
-            found=budget,
-            expected=f"fewer than the {left} spots that are weighed beside those of a first round"
-            if left
-            else f"a first round of fewer than {MOST_SPOTS:,} spots, as many as are weighed",
-        )
     rng = np.random.default_rng((seed, 11))
     covariance = slide.covariance
     if shape == "spots":
@@ -195,7 +185,21 @@ def _of(views: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarr
     return {name: x[rows] for name, x in views.items()}
 
 
-def _check(n: int, given: int, budget: int, seed: int) -> None:
+def check_budget(n: int, given: int, budget: int, seed: int = 0) -> None:
+    """See that there is something to choose, before anyone looks at ``n`` patches for it.
+
+    Parameters
+    ----------
+    n, given
+        Number of spots, and of those of a first round.
+    budget, seed
+        As of :func:`plan_spots`.
+
+    Raises
+    ------
+    InputError
+        If the budget is of no spot or of all that are weighed, or the seed is below 0.
+    """
     if seed < 0:
         raise InputError("plan", "seed", found=seed, expected="0 or more", remedy="correct --seed")
     if not 1 <= budget < n - given:
@@ -204,6 +208,16 @@ def _check(n: int, given: int, budget: int, seed: int) -> None:
             "budget",
             found=budget,
             expected=f"at least 1 and fewer than the {n - given} spots that are left",
+        )
+    left = min(n, max(MOST_SPOTS, given)) - given
+    if budget >= left:
+        raise InputError(
+            "plan",
+            "budget",
+            found=budget,
+            expected=f"fewer than the {left} spots that are weighed beside those of a first round"
+            if left
+            else f"a first round of fewer than {MOST_SPOTS:,} spots, as many as are weighed",
         )
 
 
