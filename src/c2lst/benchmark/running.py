@@ -15,6 +15,7 @@ import numpy as np
 from c2lst import __version__
 from c2lst.benchmark.features import features_of, in_one_stain
 from c2lst.benchmark.folds import Fold, Task
+from c2lst.benchmark.looking import Looking
 from c2lst.benchmark.methods import NETWORK, PROCESS, Method, Query, Training, methods_for
 from c2lst.benchmark.results import FOLDS, GENES, METRICS, collect
 from c2lst.benchmark.settings import BenchmarkSettings
@@ -43,6 +44,7 @@ def run_benchmark(
     output: str | Path,
     settings: BenchmarkSettings | None = None,
     *,
+    central: str | Path | None = None,
     allow_duplicates: bool = False,
     command: str = "c2lst.benchmark",
 ) -> DataFrame:
@@ -60,6 +62,8 @@ def run_benchmark(
         continued.
     settings
         How each fold is worked on.
+    central
+        The central model of the encoder ``central``: folder, id on the hub, or ``builtin``.
     allow_duplicates
         Go on though one slide is in training and in test.
     command
@@ -74,18 +78,16 @@ def run_benchmark(
     Raises
     ------
     InputError
-        If sections do not fit together, a slide is on both sides of a fold, or the folder holds
-        something else.
+        If sections do not fit together or to the central model, a slide is on both sides of a fold,
+        or the folder holds something else.
     """
-    from c2lst.evaluation.encoders import get_encoder
-
     root, settings = Path(output), settings or BenchmarkSettings()
     methods = methods_for(settings)
     task = task.with_shared_genes()
     task.refuse_duplicates(allow=allow_duplicates)
-    encoder = get_encoder(settings.encoder)
-    _open_record(root, task, settings, encoder, command)
-    work = _Work(root, task, settings, methods, encoder)
+    looking = Looking.of(settings, central, list(task.sections.values()))
+    _open_record(root, task, settings, looking.encoder, command)
+    work = _Work(root, task, settings, methods, looking)
     if task.caution:
         logger.warning("%s", task.caution)
     with one_writer(root), progress_bar("benchmark", len(task.folds)) as bar:
@@ -106,7 +108,7 @@ class _Work:
     task: Task
     settings: BenchmarkSettings
     methods: Mapping[str, Method]
-    encoder: ImageEncoder
+    looking: Looking
 
     @property
     def scratch(self) -> Path:
@@ -154,21 +156,21 @@ class _Work:
             scaler,
             self.settings,
             # Folds share sections: a frozen network finds the turns of their patches there.
-            keeping(self.encoder, self.root / "features" / "turned"),
+            keeping(self.looking.upright, self.root / "features" / "turned"),
             self.scratch / _in_file_names(fold.name),
         )
         return training, panel
 
     def _pooled(self, names: Sequence[str]) -> Section:
         sections = [self.task.sections[name] for name in names]
-        return in_one_stain(sections, normalise=self.settings.normalise)
+        return in_one_stain(sections, self.looking.stain, normalise=self.settings.normalise)
 
     def _features(self, names: Sequence[str]) -> np.ndarray:
         return np.concatenate(
             [
                 features_of(
                     self.task.sections[name],
-                    self.encoder,
+                    self.looking,
                     self.root / "features" / f"{name}.safetensors",
                     normalise=self.settings.normalise,
                 )

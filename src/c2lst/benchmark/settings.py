@@ -20,10 +20,10 @@ class BenchmarkSettings:
         no panel of its own.
     encoder
         Frozen encoder of the patches (:func:`~c2lst.evaluation.encoders.get_encoder`), also of a
-        frozen network.
+        frozen network; ``central`` for a central model.
     normalise
-        Whether each section's patches are brought to the standard stain, which is no slide's;
-        HEST-Bench takes patches as they are.
+        Whether each section's patches are brought to the standard stain, which is no slide's, or to
+        that of the central model; HEST-Bench takes patches as they are.
     network, steps
         Architecture that is trained on the pairs, ``frozen`` for a head on the frozen encoder, or
         ``none``; and its optimiser steps.

@@ -36,7 +36,10 @@ def benchmark(
         list[str] | None, typer.Option(help="Whose a section is, as SECTION=PATIENT.")
     ] = None,
     genes: Annotated[int, typer.Option(help="Size of the panel, where the task has none.")] = 250,
-    encoder: Annotated[str, typer.Option(help="Frozen encoder of the patches.")] = "auto",
+    encoder: Annotated[
+        str, typer.Option(help="Frozen encoder of the patches; central: the model of --central.")
+    ] = "auto",
+    central: opt.GivenCentral = None,
     normalise: Annotated[
         bool, typer.Option("--normalise/--as-is", help="Bring patches to one stain, or not.")
     ] = True,
@@ -71,6 +74,7 @@ def benchmark(
         task,
         output,
         settings,
+        central=central,
         allow_duplicates=allow_duplicates,
         command=shlex.join(["c2lst", *sys.argv[1:]]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -19,25 +20,32 @@ if TYPE_CHECKING:
 CENTRAL = "central"
 """The name by which settings ask for the central model as encoder."""
 
+UPRIGHT = (0,)
+"""No quarter turn: a patch as it lies."""
+
 
 class CentralEncoder:
-    """The central model as an encoder, of a patch as it lies.
+    """The central model as an encoder.
 
     :meth:`CentralModel.encode <c2lst.central.CentralModel.encode>` averages over the quarter turns
-    of a patch. A frozen network meets these turns one by one, so that here each is read alone.
+    of a patch. A frozen network meets these turns one by one, so that by default each is read
+    alone.
 
     Parameters
     ----------
     model
         What encodes. Patches have to be of its size, and of its stain.
+    turns
+        Quarter turns to average over.
     """
 
     name = CENTRAL
 
-    def __init__(self, model: CentralModel) -> None:
-        self._model = model
-        self.label = f"central model {model.hash[:12]}, upright"
-        self.identity = f"central model {model.hash}, upright"
+    def __init__(self, model: CentralModel, turns: Sequence[int] = UPRIGHT) -> None:
+        self._model, self._turns = model, tuple(turns)
+        how = "upright" if self._turns == UPRIGHT else f"mean of {len(self._turns)} turns"
+        self.label = f"central model {model.hash[:12]}, {how}"
+        self.identity = f"central model {model.hash}, {how}"
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Return float32 features ``(n, d)`` of uint8 RGB patches ``(n, S, S, 3)``."""
@@ -45,7 +53,7 @@ class CentralEncoder:
         from c2lst.diffusion.features import denoiser_features, joined
 
         unet = self._model.unet.to(best_device())
-        return joined(denoiser_features(unet, self._model.process, images, turns=(0,)))
+        return joined(denoiser_features(unet, self._model.process, images, turns=self._turns))
 
 
 def check_network(settings: CotrainingSettings) -> None:
@@ -89,7 +97,7 @@ def encoder_identity(name: str) -> str:
     """
     if name == CENTRAL:
         return CENTRAL
-    encoder = _registered(name)
+    encoder = registered(name)
     return str(getattr(encoder, "identity", encoder.label))
 
 
@@ -121,7 +129,7 @@ def encoder_of(
     if settings.encoder == CENTRAL:
         encoder: ImageEncoder = CentralEncoder(CentralModel.load(central))
     else:
-        encoder = _registered(settings.encoder)
+        encoder = registered(settings.encoder)
     return encoder if kept is None else keeping(encoder, kept)
 
 
@@ -132,7 +140,14 @@ def keeping(encoder: ImageEncoder, folder: Path) -> ImageEncoder:
     return CachedEncoder(cast("IdentifiedEncoder", encoder), folder)
 
 
-def _registered(name: str) -> ImageEncoder:
+def registered(name: str) -> ImageEncoder:
+    """Make an encoder of the registry.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name; it says that settings may ask for the central model, too.
+    """
     try:
         return get_encoder(name)
     except InputError as error:
