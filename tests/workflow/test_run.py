@@ -261,6 +261,16 @@ def test_missing_inputs_are_named_before_anything_is_made(small_legacy, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+def test_an_image_of_a_store_is_asked_for_by_its_name(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(stages, "run_stages", lambda run, inputs, settings: asked.append(inputs))
+    (tmp_path / "slide.zarr").mkdir()
+    workflow.run(tmp_path / "slide.zarr", tmp_path / "run", toy_settings(tmp_path), image="he")
+    assert asked[0].image == Path("he")
+    with pytest.raises(InputError, match="no such image"):
+        workflow.run(tmp_path, tmp_path / "other", toy_settings(tmp_path), image="he")
+
+
 def test_scanpy_and_squidpy_draw_the_predictions_unchanged(whole):
     import anndata
     import matplotlib

@@ -86,7 +86,7 @@ def run(
         genes,
         mpp,
         format,
-        None if image is None else _existing(image, "image"),
+        None if image is None else _image(image, Path(source)),
     )
     named = {k: _plain(v) for k, v in dataclasses.asdict(inputs).items()}
     directory = RunDirectory(Path(output), named, dataclasses.asdict(settings), command)
@@ -101,6 +101,12 @@ def _existing(path: str | Path, what: str, *, parent: bool = False) -> Path:
     if not (found.exists() or (parent and found.parent.is_dir())):
         raise InputError(found, f"no such {what}", remedy="check the path")
     return found
+
+
+def _image(image: str | Path, source: Path) -> Path:
+    """Return an image file, or the name of an image of a SpatialData store, as it is."""
+    named = source.suffix == ".zarr" and Path(image).name == str(image)
+    return Path(image) if named and not Path(image).exists() else _existing(image, "image")
 
 
 def _collection(where: str | Path) -> Path | str:
