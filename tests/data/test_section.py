@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from c2lst.data import embedded as embedded_slides
 from c2lst.data import overlay
 from c2lst.data.embedded import write_slide
 from c2lst.data.patches import Patches
@@ -448,3 +449,50 @@ def test_squidpy_draws_it_unchanged(saved):
     squidpy.pl.spatial_scatter(anndata.read_h5ad(saved / "st/S1.h5ad"), color="G0")
     assert plt.gca().get_images()
     plt.close("all")
+
+
+def test_a_slide_too_large_for_a_classic_tiff_is_written_as_bigtiff():
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    class Large:
+        shape = (60_000, 60_000, 3)
+
+        def __getitem__(self, rows):
+            raise Stop
+
+    with pytest.raises(Stop):
+        write_slide("large", Large())
+    (path,) = embedded_slides._folder().rglob("large.tif")
+    assert path.read_bytes()[:4] == b"II+\0"
+
+
+def test_a_slide_whose_name_is_no_file_name_is_written():
+    pixels = np.zeros((16, 16, 3), dtype=np.uint8)
+    assert write_slide("lung/1", pixels).is_file()
+
+
+def test_a_link_to_a_folder_of_slides_is_not_lost(small_section, saved, tmp_path):
+    (tmp_path / "slides").mkdir()
+    (saved / "wsis").symlink_to(tmp_path / "slides")
+    with pytest.raises(InputError, match=r"did not write.*wsis"):
+        _renamed(small_section, "S2").save(saved)
+    assert (saved / "wsis").is_symlink()
+
+
+def test_a_section_named_as_synthetic_pairs_are_is_not_saved(small_section, tmp_path):
+    with pytest.raises(InputError, match=r"'S_synthetic'.*passed over.*--section"):
+        _renamed(small_section, "S_synthetic").save(tmp_path / "out")
+
+
+def test_contours_of_a_source_stay_its_own_file(small_section, tmp_path):
+    theirs = tmp_path / "theirs.geojson"
+    theirs.write_text("{}")
+    theirs.chmod(0o400)
+    section = small_section.subset(small_section.barcodes[:2])
+    dataclasses.replace(section, contours=theirs).save(tmp_path / "out")
+    assert theirs.stat().st_mode & 0o777 == 0o400
+    copied = tmp_path / "out/tissue_seg/S1_contours.geojson"
+    assert copied.read_text() == "{}" and not copied.samefile(theirs)
+    Section.load(tmp_path / "out").save(tmp_path / "out")
+    assert copied.read_text() == "{}"

@@ -195,3 +195,16 @@ def test_a_damaged_split_file_is_refused_by_name(small_split, tmp_path, change, 
     with pytest.raises(InputError, match=words) as caught:
         SpotSplit.load(tmp_path / "split.json")
     assert "split.json" in str(caught.value)
+
+
+@pytest.mark.parametrize("shift", [0.0, 37.3])
+def test_patches_side_by_side_share_no_pixel(small_section, shift):
+    """Pseudo-spots as wide as their patches, in px that no width is a whole number of."""
+    side = int(len(small_section) ** 0.5)
+    column, row = np.divmod(np.arange(side**2), side)
+    some = small_section.subset(small_section.barcodes[: side**2])
+    centres_um = (np.column_stack([column, row]) + 0.5) * some.patches.patch_um
+    adata = some.adata.copy()
+    adata.obsm["spatial"] = centres_um / 0.2738 + shift
+    near = dataclasses.replace(some, adata=adata, mpp=0.2738)
+    assert SpotSplit.draw(near, 0.5, "buffered", seed=1).buffer == ()

@@ -8,6 +8,7 @@ are cut from it long after it was read; so the array is written to a folder of t
 from __future__ import annotations
 
 import atexit
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import numpy as np
 
 _TILE_PX = 512
 _UM_PER_CM = 10_000.0
+_CLASSIC_BYTES = 2**31
 
 
 def write_slide(name: str, pixels: Any, mpp: float | None = None) -> Path:
@@ -39,7 +41,8 @@ def write_slide(name: str, pixels: Any, mpp: float | None = None) -> Path:
     """
     import tifffile
 
-    path = Path(tempfile.mkdtemp(dir=_folder())) / f"{name}.tif"
+    # A name that is none for a file is refused by the section, which says what to give instead.
+    path = Path(tempfile.mkdtemp(dir=_folder())) / f"{Path(name).name}.tif"
     per_cm = None if mpp is None else (_UM_PER_CM / mpp, _UM_PER_CM / mpp)
     tifffile.imwrite(
         path,
@@ -52,6 +55,9 @@ def write_slide(name: str, pixels: Any, mpp: float | None = None) -> Path:
         resolution=per_cm,
         resolutionunit=None if per_cm is None else "CENTIMETER",
         metadata=None,
+        # tifffile cannot know how long what it is given tile by tile will be; a classic TIFF
+        # ends, in the middle of the work, at 4 GiB.
+        bigtiff=math.prod(pixels.shape) > _CLASSIC_BYTES,
     )
     return path
 

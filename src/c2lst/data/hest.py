@@ -12,7 +12,7 @@ import numpy as np
 
 from c2lst.data.hest_patches import StoredPatches, find_patches
 from c2lst.data.image import SLIDE_SUFFIXES
-from c2lst.data.lattice import array_positions, nearest_px, pitch_in_px
+from c2lst.data.lattice import array_positions, nearest_px, pitch_in_px, stated_array
 from c2lst.data.layout import HestPlace, read_h5ad, section_names
 from c2lst.data.readers.constants import (
     HEST_LIBRARY,
@@ -272,6 +272,9 @@ def read_counts(place: HestPlace) -> AnnData:
 
 def _complete_obs(adata: AnnData) -> None:
     """Fill in the columns that HEST leaves out for pseudo-spots."""
+    if stated_array(adata) is None:  # nor is one of use that some spots lack, or that is no number
+        stated = [ObsColumn.ARRAY_ROW.value, ObsColumn.ARRAY_COL.value]
+        adata.obs = adata.obs.drop(columns=stated, errors="ignore")
     array = array_positions(adata, np.asarray(adata.obsm[SpatialKey.SPATIAL], dtype=np.float64))
     x, y = np.asarray(adata.obsm[SpatialKey.SPATIAL], dtype=np.float64).T
     for column, values in (

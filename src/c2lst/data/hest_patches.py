@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from c2lst.data.layout import HestPlace
-from c2lst.data.patch_file import PatchFile, patch_file, read_barcodes
+from c2lst.data.patch_file import PatchFile, patch_file, read_barcodes, stated_length
 from c2lst.data.readers.constants import HestMetadataKey, HestPatchKey, SpatialKey
 from c2lst.errors import InputError
 from c2lst.progress import logger
@@ -93,7 +93,7 @@ def _patch_width(place: HestPlace, centres: np.ndarray, rows: np.ndarray) -> tup
         size = int(file[HestPatchKey.IMAGES].shape[1])
         attributes = dict(file[HestPatchKey.IMAGES].attrs)
         corners = np.asarray(file[HestPatchKey.COORDS][()]) if HestPatchKey.COORDS in file else None
-    stated = _stated_width(attributes)
+    stated = _stated_width(place.patches, attributes)
     if corners is None:
         if stated is None:
             return _usual_width(place), size
@@ -122,14 +122,15 @@ def _patch_width(place: HestPlace, centres: np.ndarray, rows: np.ndarray) -> tup
     return 2 * half, size
 
 
-def _stated_width(attributes: dict[str, Any]) -> float | None:
+def _stated_width(path: Path, attributes: dict[str, Any]) -> float | None:
     target, factor = (
-        attributes.get(key) for key in (HestPatchKey.SIZE_TARGET, HestPatchKey.DOWNSAMPLE)
+        stated_length(path, attributes, key)
+        for key in (HestPatchKey.SIZE_TARGET, HestPatchKey.DOWNSAMPLE)
     )
     if target is not None and factor is not None:
-        return float(target) * float(factor)  # HestPatchKey.SIZE_SRC is this, rounded
-    width = attributes.get(HestPatchKey.SIZE_SRC, attributes.get(HestPatchKey.OLD_SIZE))
-    return None if width is None else float(width)
+        return target * factor  # HestPatchKey.SIZE_SRC is this, rounded
+    width = stated_length(path, attributes, HestPatchKey.SIZE_SRC)
+    return stated_length(path, attributes, HestPatchKey.OLD_SIZE) if width is None else width
 
 
 def _usual_width(place: HestPlace) -> float:

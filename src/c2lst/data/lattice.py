@@ -81,22 +81,37 @@ def fit_lattice(array: np.ndarray, pixels: np.ndarray, grid: np.ndarray) -> Latt
 _COLUMNS = [ObsColumn.ARRAY_COL.value, ObsColumn.ARRAY_ROW.value]
 
 
+def stated_array(adata: AnnData) -> np.ndarray | None:
+    """Places on the array as (column, row), float64 (n, 2); none where ``obs`` lacks one of them.
+
+    Tables that were joined have places for some of their spots alone.
+    """
+    if not all(column in adata.obs for column in _COLUMNS):
+        return None
+    try:
+        array = adata.obs[_COLUMNS].to_numpy(np.float64)
+    except (TypeError, ValueError):
+        return None
+    return array if np.isfinite(array).all() else None
+
+
 def array_positions(adata: AnnData, centres: np.ndarray) -> np.ndarray:
     """Places on the array as (column, row), int (n, 2), as ``obs`` has them.
 
     Where it has none, they are counted off from the centres (n, 2), in steps of the distance to
     the nearest neighbour.
     """
-    if all(column in adata.obs for column in _COLUMNS):
-        return np.rint(adata.obs[_COLUMNS].to_numpy(np.float64)).astype(np.int64)
+    stated = stated_array(adata)
+    if stated is not None:
+        return np.rint(stated).astype(np.int64)
     return np.rint((centres - centres.min(axis=0)) / nearest_px(centres)).astype(np.int64)
 
 
 def pitch_in_px(adata: AnnData, centres: np.ndarray) -> float | None:
     """Distance of neighbouring spots in the px of ``centres``; none where they are on no array."""
-    if not all(column in adata.obs for column in _COLUMNS):
+    array = stated_array(adata)
+    if array is None:
         return None
-    array = adata.obs[_COLUMNS].to_numpy(np.float64)
     lattice = fit_lattice(array, centres, np.rint(array).astype(int))
     if lattice is None or lattice.residual_px > lattice.unit_px / 4:
         return None

@@ -17,6 +17,9 @@ from c2lst.storage import hash_file, is_litter, read_json, refuse_unreplaceable,
 if TYPE_CHECKING:
     from anndata import AnnData
 
+SYNTHETIC_SUFFIX = "_synthetic"
+"""How the names of synthetic pairs end, which lie beside the sections."""
+
 _DAMAGED = "copy the folder again, or make it again from the raw files"
 
 
@@ -79,7 +82,7 @@ def section_names(directory: Path) -> list[str]:
     """Names of the real sections of a folder in the HEST layout, sorted."""
     files = (directory / HestDirectory.ST).glob("*.h5ad")
     found = {path.stem for path in files if not is_litter(path)}
-    return sorted(name for name in found if not name.endswith("_synthetic"))
+    return sorted(name for name in found if not name.endswith(SYNTHETIC_SUFFIX))
 
 
 @contextlib.contextmanager
@@ -171,7 +174,8 @@ def _written_here(directory: Path) -> list[Path]:
     files = sorted(
         p.relative_to(directory)
         for p in directory.rglob("*")
-        if not p.is_dir() and not is_litter(p)
+        # A link to a folder is somebody's, such as to slides on another disk: it would be lost.
+        if (p.is_symlink() or not p.is_dir()) and not is_litter(p)
     )
     ours: set[Path] = set()
     for file in files:

@@ -120,6 +120,28 @@ def patch_file(path: Path) -> Iterator[Any]:
             raise InputError(path, "is damaged", found=error, remedy=_DAMAGED) from error
 
 
+def stated_length(path: Path, attributes: dict[str, Any], key: str) -> float | None:
+    """Return an attribute of the images; none where it is not stated, or is NaN.
+
+    Raises
+    ------
+    InputError
+        If it is no number above 0.
+    """
+    if key not in attributes:
+        return None
+    values = np.asarray(attributes[key]).reshape(-1)  # some writers make a list of one of it
+    if values.size == 1 and values.dtype.kind in "iuf" and not values[0] <= 0:
+        return None if np.isnan(values[0]) else float(values[0])
+    raise InputError(
+        path,
+        f"attribute {str(key)!r} of 'img' is no length",
+        found=repr(np.asarray(attributes[key]).tolist())[:60],
+        expected="a number above 0",
+        remedy=_DAMAGED,
+    )
+
+
 def read_barcodes(path: Path) -> np.ndarray:
     """Barcodes of a patch file, str (N,); ``barcode`` and ``barcodes`` are both accepted."""
     with patch_file(path) as file:

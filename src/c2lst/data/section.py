@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,7 +14,13 @@ import numpy as np
 from c2lst.data.embedded import is_embedded
 from c2lst.data.hest import FORMAT, HestSample, find_place, load_sample
 from c2lst.data.image import SlideImage
-from c2lst.data.layout import HestPlace, link, owned_directory, section_names
+from c2lst.data.layout import (
+    SYNTHETIC_SUFFIX,
+    HestPlace,
+    link,
+    owned_directory,
+    section_names,
+)
 from c2lst.data.overlay import Overlay, draw_overlays
 from c2lst.data.patch_file import write_patches
 from c2lst.data.patches import Patches
@@ -209,14 +216,24 @@ class Section:
         ------
         InputError
             If ``directory`` holds files that c2lst did not write, or a slide or contours of another
-            image than the section's.
+            image than the section's; or if the name is one of synthetic pairs.
         """
+        if self.name.endswith(SYNTHETIC_SUFFIX):
+            raise InputError(
+                f"section {self.name!r}",
+                "its name is that of synthetic pairs, as which it would be passed over",
+                expected=f"a name that does not end with {SYNTHETIC_SUFFIX}",
+                remedy="give another with --section, or rename the file it is called after",
+            )
         width_px = self.patches.patch_um / self.mpp
         with owned_directory(directory, self.name, self.image_path, self.contours) as partial:
             place = HestPlace(partial, self.name)
             image_path = self._carry_slide(place, Path(directory))
             if self.contours is not None:
-                link(self.contours, place.contours)
+                # A link would be the source's own file, whose permissions a result's replace.
+                place.contours.parent.mkdir(parents=True, exist_ok=True)
+                place.contours.unlink(missing_ok=True)
+                shutil.copyfile(self.contours, place.contours)
             self.adata.write_h5ad(place.counts, compression="gzip")
             write_patches(
                 place.patches,

@@ -37,6 +37,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "seed": ((int,), "whole number"),
 }
 _LEAST = 2
+_TOUCHING = 1e-6  # of a patch's width: what rounding leaves of patches that lie side by side
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,7 @@ def _shares_pixels(section: Section, others: np.ndarray) -> np.ndarray:
     if not others.any():
         return np.zeros(len(centres), dtype=bool)
     nearest, _ = KDTree(centres[others]).query(centres, p=np.inf)
-    return nearest < section.patches.patch_um
+    return nearest < section.patches.patch_um * (1 - _TOUCHING)
 
 
 def _sample_blocks(centres_um: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:

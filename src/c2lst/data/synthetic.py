@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from c2lst.data.layout import owned_directory, read_h5ad
+from c2lst.data.layout import SYNTHETIC_SUFFIX, owned_directory, read_h5ad
 from c2lst.data.patch_file import patch_file, write_patches
 from c2lst.data.readers.constants import (
     HestDirectory,
@@ -21,7 +21,7 @@ from c2lst.errors import InputError
 from c2lst.storage import read_json, write_json
 
 FORMAT = 1
-SUFFIX = "_synthetic"
+SUFFIX = SYNTHETIC_SUFFIX
 _SCALED = "scaled"
 _COUNTS = "counts"
 

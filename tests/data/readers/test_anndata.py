@@ -174,3 +174,62 @@ def test_a_folder_with_one_file_will_do(sample, tmp_path):
     assert read(tmp_path / "other", image=tmp_path / "he.png", size=16).name == "other"
     with pytest.raises(InputError, match=r"give the file itself.*mine\.h5ad"):
         read(tmp_path, image=tmp_path / "he.png")
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        lambda image: image.astype(np.float32),
+        lambda image: image.astype(np.uint16),
+        lambda image: image / np.float32(255) * np.float32(1.001),
+    ],
+)
+def test_an_image_is_read_in_whatever_type_it_is_stored(sample, tmp_path, stored):
+    plain = np.rint(sample.uns["spatial"]["lib"]["images"]["hires"] * 255).astype(np.uint8)
+    sample.uns["spatial"]["lib"]["images"]["hires"] = stored(plain)
+    with _read(sample, tmp_path, image=None).open_image() as image:
+        found = image.read(0, 0, image.width, image.height)
+    assert np.abs(found.astype(int) - plain).max() <= 1
+
+
+def test_an_image_of_16_bits_is_refused(sample, tmp_path):
+    images = sample.uns["spatial"]["lib"]["images"]
+    images["hires"] = (images["hires"] * 40_000).astype(np.uint16)
+    with pytest.raises(InputError, match=r"image 'hires'.*no 8-bit image.*uint16 up to"):
+        _read(sample, tmp_path, image=None)
+
+
+def test_places_on_the_array_that_some_spots_lack_are_counted_off(sample, tmp_path):
+    sample.obs["array_row"] = sample.obs["array_row"].astype(float)
+    sample.obs.loc["b3", "array_row"] = np.nan
+    section = _read(sample, tmp_path, mpp=MPP)
+    assert section.adata.obs["array_row"].between(0, 100).all()
+
+
+def test_numbers_as_r_writes_them_are_read(sample, tmp_path):
+    factors = sample.uns["spatial"]["lib"]["scalefactors"]
+    factors["tissue_hires_scalef"] = np.array([0.5])
+    section = _read(sample, tmp_path, image=None)
+    assert np.allclose(section.centres_px, sample.obsm["spatial"] / 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"microns_per_pixel": 0.0, "bin_size_um": 8.0}, "'microns_per_pixel' is no number above"),
+        ({"microns_per_pixel": "half"}, "'microns_per_pixel' is no number above"),
+    ],
+)
+def test_scale_factors_that_are_none_are_refused(sample, tmp_path, changes, words):
+    sample.uns["spatial"]["lib"]["scalefactors"].update(changes)
+    with pytest.raises(InputError, match=words):
+        _read(sample, tmp_path)
+
+
+def test_array_columns_and_images_of_another_kind_are_as_good_as_none(sample, tmp_path):
+    sample.obs["array_row"] = "r" + sample.obs["array_row"].astype(str)
+    sample.uns["spatial"] = {"lib": {"images": np.zeros(3)}}
+    with pytest.raises(InputError, match="image is missing"):
+        _read(sample, tmp_path, image=None, mpp=MPP)
+    sample.uns["spatial"] = np.zeros(3)
+    assert len(_read(sample, tmp_path, mpp=MPP)) == sample.n_obs

@@ -298,6 +298,34 @@ def _elsewhere(file):
     file["coords"][...] = file["coords"][()] + 300
 
 
+def _attribute(key, value):
+    def change(file):
+        file["img"].attrs[key] = value
+
+    return _h5(change)
+
+
+def test_an_attribute_that_is_not_a_number_is_not_stated(sample):
+    _attribute("downsample", np.nan)(sample)
+    assert read(sample.folder).patches[:1].shape == (1, 224, 224, 3)
+
+
+def test_an_attribute_may_be_a_list_of_one(sample):
+    with h5py.File(sample.part("patches")) as file:
+        stated = float(file["img"].attrs["pixel_size"])
+    _attribute("pixel_size", [stated])(sample)
+    assert read(sample.folder).mpp == pytest.approx(stated)
+
+
+def test_places_on_the_array_that_some_spots_lack_are_counted_off(sample):
+    adata = anndata.read_h5ad(sample.part("st"))
+    adata.obs["array_row"] = np.where(np.arange(adata.n_obs) == 3, np.nan, 1.0)
+    adata.write_h5ad(sample.part("st"))
+    section = read(sample.folder)
+    row = section.adata.obs["array_row"]
+    assert np.corrcoef(row, section.centres_px[:, 1])[0, 1] > 0.98
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -305,6 +333,8 @@ def _elsewhere(file):
         (_h5(_other_barcodes), "no patch belongs"),
         (_h5(_same_barcode), "several patches"),
         (_h5(_elsewhere), "elsewhere"),
+        (_attribute("pixel_size", "half"), "'pixel_size' of 'img' is no length"),
+        (_attribute("downsample", [1.0, 1.0]), "'downsample' of 'img' is no length"),
         (lambda t: t.part("metadata").write_text("{}"), "pixel_size_um_estimated"),
         (lambda t: t.part("metadata").unlink(), "no such file"),
         (lambda t: t.part("st").unlink(), "of no format"),

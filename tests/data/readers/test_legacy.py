@@ -124,6 +124,18 @@ def test_a_header_without_the_empty_corner_is_read(folder, small_section):
     assert read(folder, size=32).content_hash == small_section.content_hash
 
 
+def test_tables_that_r_wrote_with_quotes_are_read(folder, small_section):
+    def quoted(rows):
+        return [[f'"{v}"' if n == 0 or k == 0 else v for k, v in enumerate(row)]
+                for n, row in enumerate(rows)]  # fmt: skip
+
+    for name in ("S1.tsv.gz", "S1_selection.tsv"):
+        _edit(folder / name, quoted)
+    section = read(folder, size=32)
+    assert section.genes.tolist() == small_section.genes.tolist()
+    assert section.barcodes.tolist() == small_section.barcodes.tolist()
+
+
 def test_repeated_gene_names_are_kept_apart(folder, caplog):
     _edit(folder / "S1.tsv.gz", lambda rows: [["", "A", "A", "A-1", *rows[0][4:]], *rows[1:]])
     with caplog.at_level(logging.WARNING, logger="c2lst"):

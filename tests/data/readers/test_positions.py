@@ -42,6 +42,13 @@ def test_the_first_spot_is_never_lost_whatever_the_name(name, header, zipped, tm
     assert places.array_col.tolist() == [row[3] for row in ROWS]
 
 
+@pytest.mark.parametrize("header", [True, False])
+def test_the_mark_that_spreadsheets_put_first_is_no_letter(header, tmp_path):
+    lines = [HEADER, *LINES] if header else LINES
+    places = read_positions(_write(tmp_path / "p.csv", ["\ufeff" + lines[0], *lines[1:]]))
+    assert places.barcodes.tolist() == [row[0] for row in ROWS]
+
+
 def test_row_is_y_and_column_is_x(tmp_path):
     places = read_positions(_write(tmp_path / "tissue_positions.csv", LINES))
     assert places.centres_px.tolist() == [[row[5], row[4]] for row in ROWS]

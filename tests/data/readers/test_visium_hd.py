@@ -7,9 +7,11 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from c2lst.data.raw import ReadRequest
 from c2lst.data.readers import tenx, visium, visium_hd
+from c2lst.data.readers.bins import sum_by
 from c2lst.data.section import Section
 from c2lst.errors import InputError
 from miniatures.spaceranger import write_visium, write_visium_hd
@@ -172,3 +174,8 @@ def test_no_tissue_is_refused(sample):
     table.assign(in_tissue=0).to_parquet(path)
     with pytest.raises(InputError, match="no spot lies in tissue"):
         visium_hd.read(sample.source, _request())
+
+
+def test_counts_in_few_bits_do_not_wrap_around_when_they_are_summed():
+    counts = sparse.csr_matrix(np.full((3, 1), 200, dtype=np.uint8))
+    assert sum_by(np.array([0, 0, 1]), 2, counts).toarray().tolist() == [[400], [200]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from c2lst.data.assembly import check_patch_request
 from c2lst.data.embedded import write_slide
 from c2lst.data.layout import read_h5ad
 from c2lst.data.raw import ReadRequest
-from c2lst.data.readers.annotated import Annotated
+from c2lst.data.readers.annotated import Annotated, mapping, scale_factor
 from c2lst.data.readers.constants import SpatialKey
 from c2lst.errors import InputError
 from c2lst.progress import logger
@@ -29,6 +30,7 @@ LOOKS_FOR = (
     "a file .h5ad with obsm['spatial'] and raw counts; its full-resolution image with --image"
 )
 
+_WHITE_OF_ONE = 2.0  # resampling exceeds 1 a little; an image of 0..255 is never as dark
 _IMAGES = (SpatialKey.HIRES, SpatialKey.DOWNSCALED, SpatialKey.LOWRES)
 
 
@@ -67,7 +69,7 @@ def read(source: Path, request: ReadRequest) -> Section:
         )  # fmt: skip
     name = request.section or path.stem
     image, image_scale = _choose_image(path, name, library, request)
-    factors = dict(library.get(SpatialKey.SCALEFACTORS, {}))
+    factors = mapping(library, SpatialKey.SCALEFACTORS)
     centres = adata.obsm[SpatialKey.SPATIAL]
     return Annotated(path, name, adata, centres, factors, image, image_scale).section(request)
 
@@ -84,8 +86,8 @@ def _choose_library(
     path: Path, adata: AnnData, section: str | None
 ) -> tuple[AnnData, dict[str, Any]]:
     """Spots of one library, and its entry of ``uns["spatial"]``."""
-    spatial = adata.uns.get(SpatialKey.SPATIAL, {})
-    libraries = {k: v for k, v in dict(spatial).items() if hasattr(v, "get")}
+    spatial = mapping(adata.uns, SpatialKey.SPATIAL)
+    libraries = {k: v for k, v in spatial.items() if isinstance(v, Mapping)}
     if len(libraries) < 2:
         return adata, dict(next(iter(libraries.values()), {}))
     if section not in libraries:
@@ -115,15 +117,19 @@ def _choose_image(
     """Image to cut patches from, and its px for each px of the centres."""
     if request.image is not None:
         return request.image, 1.0
-    images, factors = (library.get(key, {}) for key in (SpatialKey.IMAGES, SpatialKey.SCALEFACTORS))
+    images, factors = (
+        mapping(library, key) for key in (SpatialKey.IMAGES, SpatialKey.SCALEFACTORS)
+    )
     for key in _IMAGES:
-        scale = factors.get(f"tissue_{key.value}_scalef")
-        if key in images and scale:
+        if key not in images:
+            continue
+        scale = scale_factor(path, factors, f"tissue_{key.value}_scalef")
+        if scale is not None:
             logger.warning(
                 "%s: no --image: %r of uns['spatial'] is used, at %.3g times the full resolution",
                 path, key.value, scale,
             )  # fmt: skip
-            return write_slide(name, _rgb(path, key, np.asarray(images[key]))), float(scale)
+            return write_slide(name, _rgb(path, key.value, np.asarray(images[key]))), scale
     raise InputError(
         path,
         "the image is missing",
@@ -134,7 +140,7 @@ def _choose_image(
 
 
 def _rgb(path: Path, key: str, pixels: np.ndarray) -> np.ndarray:
-    """uint8 RGB of an image that may be stored as 0..1."""
+    """uint8 RGB of an image that may be stored as 0..1, or with more bits than it needs."""
     if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype.kind not in "uf":
         raise InputError(
             path,
@@ -143,6 +149,15 @@ def _rgb(path: Path, key: str, pixels: np.ndarray) -> np.ndarray:
             expected="(height, width, 3)",
             remedy="give the image with --image",
         )
+    pixels, top = pixels[..., :3], float(pixels[..., :3].max(initial=0))
+    if not top <= 255:  # also NaN
+        raise InputError(
+            path,
+            f"the image {key!r} of uns['spatial'] is no 8-bit image",
+            found=f"{pixels.dtype} up to {top:g}",
+            expected="0..255, or 0..1 as floating point",
+            remedy="give the image with --image, or store it as 8-bit RGB",
+        )
     if pixels.dtype.kind == "f":
-        pixels = np.rint(255 * np.clip(pixels, 0, 1))
-    return pixels[..., :3].astype(np.uint8)
+        pixels = np.rint(np.clip(255 * pixels if top <= _WHITE_OF_ONE else pixels, 0, 255))
+    return pixels.astype(np.uint8)

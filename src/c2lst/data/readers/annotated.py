@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from c2lst.data.assembly import assemble
 from c2lst.data.image import SlideImage
-from c2lst.data.lattice import array_positions, fit_lattice, nearest_px
+from c2lst.data.lattice import array_positions, fit_lattice, nearest_px, stated_array
 from c2lst.data.raw import RawSection, ReadRequest
 from c2lst.data.readers.constants import ObsColumn, ScaleFactor, SpatialKey
 from c2lst.data.readers.names import unique_names
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 VISIUM_PITCH_UM, VISIUM_SPOT_UM = 100.0, 55.0
 COUNTS_LAYER = "counts"
-_ARRAY = [ObsColumn.ARRAY_COL.value, ObsColumn.ARRAY_ROW.value]
+_FACTORS = (ScaleFactor.MPP.value, ScaleFactor.BIN_SIZE.value)
 _HEXAGONAL = (1.65, 1.82)  # height of a row over half the distance in it: the root of 3
 
 
@@ -71,7 +72,8 @@ class Annotated:
         kept, dropped = _with_counts(self.where, self.adata, counts)
         adata = self.adata[kept]
         centres = _finite_centres(self.where, adata, np.asarray(self.centres)[kept])
-        scale = ArrayScale.of(adata, centres, self.factors)
+        factors = {key: scale_factor(self.where, self.factors, key) for key in _FACTORS}
+        scale = ArrayScale.of(adata, centres, factors)
         pitch_um, spot_um = self._lengths(scale, request.mpp)
         array = array_positions(adata, centres)
         return assemble(
@@ -112,9 +114,37 @@ class Annotated:
                 expected="µm per full-resolution px",
                 remedy="give it with --mpp",
             )
-        diameter_px = self.factors.get(SpatialKey.SPOT_DIAMETER)
+        diameter_px = scale_factor(self.where, self.factors, SpatialKey.SPOT_DIAMETER)
         pitch_um = scale.pitch_px * mpp
-        return pitch_um, pitch_um / 2 if diameter_px is None else float(diameter_px) * mpp
+        return pitch_um, pitch_um / 2 if diameter_px is None else diameter_px * mpp
+
+
+def mapping(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return what ``key`` holds as a dictionary; an empty one where it holds anything else."""
+    found = values.get(key)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def scale_factor(where: Path, factors: Mapping[str, Any], key: str) -> float | None:
+    """Return a scale factor; none where it is not stated, or is NaN.
+
+    Raises
+    ------
+    InputError
+        If it is no number above 0.
+    """
+    if factors.get(key) is None:
+        return None
+    values = np.asarray(factors[key]).reshape(-1)  # R writes a number as a list of one
+    if values.size == 1 and values.dtype.kind in "iuf" and not values[0] <= 0:
+        return None if np.isnan(values[0]) else float(values[0])
+    raise InputError(
+        where,
+        f"scale factor {str(key)!r} is no number above 0",
+        found=repr(np.asarray(factors[key]).tolist())[:60],
+        expected="such as 0.08",
+        remedy="correct it, or remove it",
+    )
 
 
 def _per(mpp: float | None, scale: float) -> float | None:
@@ -233,18 +263,18 @@ class ArrayScale:
         return None if self.pitch_um is None else self.pitch_um / self.pitch_px
 
     @classmethod
-    def of(cls, adata: AnnData, centres: np.ndarray, factors: dict[str, Any]) -> ArrayScale:
+    def of(
+        cls, adata: AnnData, centres: np.ndarray, factors: Mapping[str, float | None]
+    ) -> ArrayScale:
         """Look at the array columns, if any, and at the scale factors of the library.
 
         Visium shows itself: every second place of the array is filled, and a step along a row is
         50 µm where the next row is 87 µm away.
         """
-        stated = factors.get(ScaleFactor.MPP)
-        if stated is not None:
-            stated, bin_um = float(stated), float(factors.get(ScaleFactor.BIN_SIZE, 0)) or None
-            if bin_um is not None:
-                return cls("Visium HD", bin_um / stated, bin_um, bin_um, stated)
-        if not all(column in adata.obs for column in _ARRAY):
+        stated, bin_um = factors.get(ScaleFactor.MPP), factors.get(ScaleFactor.BIN_SIZE)
+        if stated is not None and bin_um is not None:
+            return cls("Visium HD", bin_um / stated, bin_um, bin_um, stated)
+        if stated_array(adata) is None:
             return cls("unknown", nearest_px(centres), stated=stated)
         array = array_positions(adata, centres)
         lattice = fit_lattice(array.astype(float), centres, array)

@@ -127,6 +127,7 @@ def sum_by(groups: np.ndarray, number: int, counts: csr_matrix) -> csr_matrix:
     from scipy import sparse
 
     members = np.flatnonzero(groups >= 0)
-    ones = np.ones(len(members), dtype=counts.dtype)
+    # The sum has the type of its terms: counts that were stored in 8 or 16 bits would wrap around.
+    ones = np.ones(len(members), dtype=np.result_type(counts.dtype, np.int32))
     shape = (number, len(groups))
     return sparse.csr_matrix((ones, (groups[members], members)), shape=shape) @ counts

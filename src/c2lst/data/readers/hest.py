@@ -18,7 +18,7 @@ from c2lst.data.hest import HestSample, find_place, load_sample
 from c2lst.data.hest_patches import StoredPatches
 from c2lst.data.image import SlideImage
 from c2lst.data.lattice import pitch_in_px
-from c2lst.data.patch_file import patch_file
+from c2lst.data.patch_file import patch_file, stated_length
 from c2lst.data.patches import Patches, SlidePatches
 from c2lst.data.placement import Placement, report_resolution
 from c2lst.data.raw import ReadRequest
@@ -92,7 +92,8 @@ def _choose_mpp(sample: HestSample, request: ReadRequest) -> tuple[float, str]:
         known[f"the spots' pitch of {pitch_um:g} µm"] = pitch_um / pitch_px
     if sample.patches is not None:
         with patch_file(sample.patches.path) as file:
-            of_patches = file[HestPatchKey.IMAGES].attrs.get(HestPatchKey.PIXEL_SIZE)
+            attributes = dict(file[HestPatchKey.IMAGES].attrs)
+        of_patches = stated_length(sample.patches.path, attributes, HestPatchKey.PIXEL_SIZE)
         known[f"patches/{sample.patches.path.name}"] = of_patches
     return choose_mpp(sample.place.section, sample.place.metadata, known, request.mpp)
 
@@ -138,7 +139,9 @@ def _placed_on_thumbnail(sample: HestSample, mpp: float, request: ReadRequest) -
     factors = library.get(SpatialKey.SCALEFACTORS, {})
     scale = factors.get(f"tissue_{SpatialKey.DOWNSCALED.value}_scalef")
     if pixels is None or not scale:
-        logger.warning("%s: no thumbnail, so where its spots lie is not checked", sample.place)
+        logger.warning(
+            "%s: no thumbnail, so where its spots lie is not checked", sample.place.section
+        )
         return None
     return place(
         sample.place.section,

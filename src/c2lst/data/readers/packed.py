@@ -16,6 +16,9 @@ from c2lst.errors import InputError
 _DAMAGED = (OSError, EOFError, zlib.error, UnicodeDecodeError)
 _GZIP = b"\x1f\x8b"
 
+UTF8 = "utf-8-sig"
+"""Encoding of text: UTF-8, less the mark that spreadsheets begin their files with."""
+
 
 @contextmanager
 def opened_bytes(path: Path) -> Iterator[IO[bytes]]:
@@ -51,7 +54,7 @@ def bytes_read(stream: IO[bytes]) -> int:
 @contextmanager
 def opened_text(path: Path) -> Iterator[IO[str]]:
     """Open a plain or gzipped UTF-8 file for reading; see ``opened_bytes``."""
-    with opened_bytes(path) as stream, io.TextIOWrapper(stream, "utf-8", newline="") as text:
+    with opened_bytes(path) as stream, io.TextIOWrapper(stream, UTF8, newline="") as text:
         yield text
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from c2lst.data.readers.packed import UTF8
 from c2lst.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def read_header(path: Path) -> list[str]:
         raise InputError(
             path, "the file has no header line", expected="names of columns", remedy="copy it again"
         )
-    return line.rstrip("\r\n").split("\t")
+    return [_unquoted(field) for field in line.rstrip("\r\n").split("\t")]
 
 
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
@@ -131,12 +132,17 @@ def numbers(table: pd.DataFrame, path: Path, rows: np.ndarray) -> np.ndarray:
     return values
 
 
+def _unquoted(field: str) -> str:
+    """Field without the quotes that R writes around text; pandas takes them off the rows."""
+    return field[1:-1] if len(field) > 1 and field[0] == field[-1] == '"' else field
+
+
 def _open(path: Path):  # type: ignore[no-untyped-def]
     with path.open("rb") as handle:
         zipped = handle.read(2) == b"\x1f\x8b"
     if zipped:
-        return gzip.open(path, "rt", encoding="utf-8")
-    return path.open("rt", encoding="utf-8")
+        return gzip.open(path, "rt", encoding=UTF8)
+    return path.open("rt", encoding=UTF8)
 
 
 def _unreadable(path: Path, error: BaseException) -> InputError:

@@ -2,6 +2,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from c2lst.data.collections.sources import find_source
 from c2lst.data.image import decode_rgb
@@ -90,3 +91,18 @@ def test_what_cannot_be_read_is_given_as_why_and_the_rest_comes(folder):
     assert patches.keys() == {*LAYOUT, "fat/aa.tif", "fat/gone.png"}
     why = [name for name, image in patches.items() if isinstance(image, InputError)]
     assert sorted(why) == ["fat/aa.tif", "fat/gone.png"]
+
+
+def test_a_zip_of_tiffs_gives_what_its_folder_gives(tmp_path):
+    (tmp_path / "set/fat").mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "set/fat/a.tif")
+    (tmp_path / "set/fat/b.tif").write_bytes(b"no image")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as bundle:
+        for name in ("fat/a.tif", "fat/b.tif"):
+            bundle.write(tmp_path / "set" / name, name)
+    for where in ("set", "set.zip"):
+        sound, damaged = find_source(tmp_path / where)
+        assert (sound.name, sound.label) == ("fat/a.tif", "fat")
+        assert np.array_equal(sound.image, pixels)
+        assert isinstance(damaged.image, InputError) and "b.tif" in str(damaged.image)

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from c2lst.archives import is_archive, read_members
+from c2lst.data.collections.pixels import decode
 from c2lst.data.collections.sources.base import (
     Source,
     SourceOptions,
@@ -106,13 +107,15 @@ class ImageFolder:
             kept = path.suffix.lower() in _KEPT
             yield name, image_bytes(path) if kept else _decoded(path)
 
-    def _zipped(self) -> Iterator[tuple[str, bytes]]:
+    def _zipped(self) -> Iterator[tuple[str, bytes | np.ndarray | InputError]]:
         def is_image(member: str) -> bool:
             path = PurePosixPath(member)
             hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-            return path.suffix.lower() in _KEPT and not hidden
+            return path.suffix.lower() in IMAGE_SUFFIXES and not hidden
 
-        return read_members(self.path, is_image)
+        for name, image in read_members(self.path, is_image):
+            kept = PurePosixPath(name).suffix.lower() in _KEPT
+            yield name, image if kept else _unpacked(image, f"{self.path}, member {name!r}")
 
 
 def image_bytes(path: Path) -> bytes | InputError:
@@ -130,6 +133,14 @@ def _decoded(path: Path) -> np.ndarray | InputError:
     """Return the pixels of an image file, or why it cannot be decoded."""
     try:
         return decode_rgb(path, _MOST_PIXELS)
+    except InputError as error:
+        return unreadable(error)
+
+
+def _unpacked(image: bytes, where: str) -> np.ndarray | InputError:
+    """Return the pixels of an image of an archive, or why it cannot be decoded."""
+    try:
+        return np.asarray(decode(image, where))
     except InputError as error:
         return unreadable(error)
 
