@@ -66,6 +66,15 @@ def test_what_is_no_earlier_result_is_never_replaced(tmp_path, held):
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
 
 
+def test_a_link_to_a_larger_disk_stays_one(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "result").symlink_to(tmp_path / "disk", target_is_directory=True)
+    with whole_directory(tmp_path / "result", MADE) as partial:
+        (partial / "result.json").write_text("new")
+    assert (tmp_path / "result").is_symlink()
+    assert (tmp_path / "disk/result.json").read_text() == "new"
+
+
 @pytest.mark.parametrize("held", [[], ["result.json"], ["result.json", "weights", ".DS_Store"]])
 def test_an_earlier_result_and_an_empty_folder_are_replaced(tmp_path, held):
     path = tmp_path / "result"

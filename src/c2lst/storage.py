@@ -97,6 +97,8 @@ def whole_directory(path: str | Path, made: Sequence[str] = ()) -> Iterator[Path
         If the folder is not to be replaced, or cannot be; what was written stays in that case.
     """
     path = Path(path).absolute()
+    if path.is_dir():
+        path = path.resolve()  # a link, such as to a larger disk, stays one
     if made:
         refuse_foreign(path, made)
     with readable_os_errors(path):

@@ -37,8 +37,18 @@ def test_a_group_is_the_files_else_the_sources_else_the_slide(tmp_path):
     file = tmp_path / "groups.csv"
     file.write_text("name,group\na,G\n")
     assert Grouping(file=file).group_of(patch("a", slide="S", group="P")) == "G"
-    with pytest.raises(InputError, match="does not name a patch, found b"):
+    with pytest.raises(InputError, match="neither a patch nor its slide, found b, expected"):
         Grouping(file=file).group_of(patch("b"))
+
+
+def test_slides_are_grouped_by_their_patients(tmp_path):
+    file = tmp_path / "patients.csv"
+    file.write_text("name,group\nS1,P\nS2,P\n")
+    grouping = Grouping(file=file)
+    assert grouping.group_of(patch("S1@1,2", slide="S1")) == "P"
+    assert grouping.group_of(patch("S2@1,2", slide="S2")) == "P"
+    with pytest.raises(InputError, match="found S3@1,2, of slide S3"):
+        grouping.group_of(patch("S3@1,2", slide="S3"))
 
 
 def test_the_split_of_the_source_is_kept():

@@ -38,7 +38,8 @@ class Grouping:
     seed
         Another seed, another choice.
     file
-        CSV with a column ``name`` or ``file`` and a column ``group``.
+        CSV with a column ``name`` or ``file``, of patches or of slides without their suffix, and a
+        column ``group``. A patch's own row goes before its slide's.
     """
 
     def __init__(self, validation: float = 0.1, seed: int = 0, file: Path | None = None) -> None:
@@ -58,12 +59,15 @@ class Grouping:
         """Return the group of a patch; none for one that belongs to itself."""
         if self._given is None:
             return patch.group or patch.slide
-        if patch.name not in self._given:
-            raise InputError(
-                self.file or "groups", "does not name a patch", found=patch.name,
-                expected="one row for each patch", remedy="add it, or leave the patch out",
-            )  # fmt: skip
-        return self._given[patch.name]
+        for name in (patch.name, patch.slide):
+            if name in self._given:
+                return self._given[name]
+        of_slide = "" if patch.slide is None else f", of slide {patch.slide}"
+        raise InputError(
+            self.file or "groups", "names neither a patch nor its slide",
+            found=f"{patch.name}{of_slide}", expected="one row for each patch or slide",
+            remedy="add it, or leave the patch out",
+        )  # fmt: skip
 
     def side(self, group: str | None, name: str, stated: str | None) -> str:
         """Return the side of a patch.
