@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from c2lst.central import CentralModel, CentralSettings
+from c2lst.central.continuing import bind_to_objective
 from c2lst.central.pretraining import DenoisingObjective, PatchSamples
 from c2lst.data.stain import StainJitter, StainReference
 from c2lst.diffusion.draws import Draws
@@ -109,6 +110,25 @@ def test_an_interrupted_training_is_not_mixed_with_one_of_another_start(saved, t
         pretrain(directory=tmp_path, start=saved[0])
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"process": NoiseProcess()}, "another process.prediction"),
+        ({"shape": replace(SHAPE, widths=(8, 8))}, "another widths"),
+        ({"stain_jitter": 0.1}, "another stain_jitter"),
+    ],
+)
+def test_an_interrupted_training_is_not_mixed_with_another(tmp_path, changed, message):
+    arguments = {"patch_um": 112.0, "stain": StainReference.standard(), "directory": tmp_path}
+    bind_to_objective(tmp_path, SETTINGS)
+    (tmp_path / "checkpoint-2").mkdir()
+    with pytest.raises(InputError, match=message):
+        CentralModel.pretrain(Patches(), replace(SETTINGS, **changed), **arguments)
+    bind_to_objective(tmp_path, replace(SETTINGS, training=training(checkpoint_every=1)))
+    (tmp_path / "checkpoint-2").rmdir()
+    bind_to_objective(tmp_path, replace(SETTINGS, **changed))
+
+
 def test_an_interrupted_pretraining_ends_in_the_same_model(saved, tmp_path):
     from c2lst.central import pretraining
 
@@ -157,6 +177,18 @@ def test_what_was_seen_is_kept_by_the_file_and_by_a_model_that_goes_on(saved, tm
     for model in (seen, later):
         assert model.sketch.copies_in(tissue) > 0
     assert set(later.sketch.hashes) >= set(saved[0].sketch.hashes)
+
+
+@pytest.mark.parametrize("width", ["112", None, 0, -112.0])
+def test_a_width_that_no_patch_has_is_refused(saved, tmp_path, width):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(saved[1], copy)
+    card = json.loads((copy / "central.json").read_text()) | {"patch_um": width}
+    (copy / "central.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match=r"central\.json: patch_um, found .* a number above 0"):
+        CentralModel.load(copy)
 
 
 def test_changed_weights_are_noticed(saved, tmp_path):

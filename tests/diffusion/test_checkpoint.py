@@ -3,8 +3,9 @@ import shutil
 
 import pytest
 import torch
+from torch import nn
 
-from c2lst.diffusion.checkpoint import TENSORS
+from c2lst.diffusion.checkpoint import FORMAT, TENSORS
 from c2lst.diffusion.trainer import TrainSettings, train
 from c2lst.errors import InputError
 from toy_training import KilledError, Numbers, dying_loss, network, regression_loss, same, weights
@@ -82,6 +83,19 @@ def test_a_checkpoint_of_other_data_is_refused(interrupted):
         train(network(), regression_loss, Numbers(14), SETTINGS, directory=interrupted)
 
 
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (nn.Sequential(nn.Linear(1, 9), nn.Dropout(), nn.BatchNorm1d(9), nn.Linear(9, 1)), "shape"),
+        (nn.Linear(1, 1), "unexpected"),
+        (nn.Sequential(network(), nn.Linear(1, 1)), "missing"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused(interrupted, other, message):
+    with pytest.raises(InputError, match=message):
+        train(other, regression_loss, Numbers(), SETTINGS, directory=interrupted)
+
+
 def test_what_does_not_change_the_result_may_change(interrupted, tmp_path_factory):
     import dataclasses
 
@@ -122,3 +136,13 @@ def test_the_state_is_tensors_and_readable_json(interrupted):
     state = json.loads((interrupted / "checkpoint-15" / "state.json").read_text())
     assert state["settings"]["batch_size"] == 7 and state["numbers"]["micro_batch"] == 7
     assert {p.name for p in (interrupted / "checkpoint-15").iterdir()} == {TENSORS, "state.json"}
+
+
+def test_a_checkpoint_of_another_c2lst_is_refused_and_kept(interrupted):
+    state = interrupted / "checkpoint-15" / "state.json"
+    later = {"format": FORMAT + 1, "of another shape": True}
+    state.write_text(json.dumps(later))
+    with pytest.raises(InputError, match=f"format, found {FORMAT + 1}, expected {FORMAT}"):
+        finish(interrupted)
+    assert json.loads(state.read_text()) == later
+    assert (interrupted / "checkpoint-15" / TENSORS).is_file()

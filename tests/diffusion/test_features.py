@@ -50,3 +50,10 @@ def test_one_pass_offers_parts_and_noise_levels(unet, images):
     np.testing.assert_allclose(views["central.t50"], level, atol=1e-6)
     one = candidate_views({k: x for k, x in features.items() if k[0] == 50}, "central")
     assert "central.t50" not in one
+
+
+@pytest.mark.parametrize(("levels", "chosen"), [(1000, [50, 200]), (100, [5, 20]), (2, [0])])
+def test_a_process_of_other_levels_is_read_at_the_same_share_of_them(unet, images, levels, chosen):
+    features = denoiser_features(unet, NoiseProcess(steps=levels), images[:2], turns=(0,))
+    assert list(dict.fromkeys(level for level, _ in features)) == chosen
+    assert joined(features).shape[0] == 2

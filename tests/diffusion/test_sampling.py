@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from c2lst.diffusion.draws import mix_seed
-from c2lst.diffusion.noise import NoiseProcess
+from c2lst.diffusion.noise import SCHEDULES, NoiseProcess
 from c2lst.diffusion.sampling import (
     SAMPLERS,
     get_sampler,
@@ -141,3 +141,22 @@ def test_batches_come_as_they_are_drawn():
 def test_an_unknown_sampler_is_refused():
     with pytest.raises(InputError, match="paper or faithful or fast"):
         get_sampler("slow")
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("zero_snr", [False, True])
+def test_every_schedule_that_can_be_trained_on_can_be_sampled_from(schedule, zero_snr):
+    process = NoiseProcess(schedule=schedule, prediction="v_prediction", zero_snr=zero_snr)
+    trained = process.scheduler().alphas_cumprod
+    for sampler in SAMPLERS.values():
+        solver = sampler.scheduler(process).alphas_cumprod
+        # Solvers hold an SNR of zero for one just above it.
+        torch.testing.assert_close(solver, trained, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("levels", [100, 490, 999])
+def test_ddim_refuses_levels_that_do_not_part_into_its_steps(levels):
+    """At 490 levels, images came out with up to 28 times the variance that they should have."""
+    with pytest.raises(InputError, match=f"found {levels} noise levels.*multiple of 250.*fast"):
+        get_sampler("paper").scheduler(NoiseProcess(steps=levels))
+    assert len(get_sampler("fast").scheduler(NoiseProcess(steps=levels)).timesteps) == 25

@@ -64,3 +64,13 @@ def test_a_damaged_batch_is_named(store):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"images-00000000\.safetensors: is damaged .*remove it"):
         store.missing()
+
+
+def test_images_that_are_not_there_are_not_made_up(store):
+    store.keep(np.arange(5), IMAGES[:5])
+    np.testing.assert_array_equal(store[2:5], IMAGES[2:5])
+    for rows in (slice(None), np.array([4, 5]), 7):
+        with pytest.raises(InputError, match="lacks images of this request"):
+            store[rows]
+    with pytest.raises(InputError, match="found 5 of 9"):
+        next(store.batches())

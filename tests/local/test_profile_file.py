@@ -164,6 +164,15 @@ def test_files_that_hold_no_profiles_are_refused(tmp_path, name, text, message):
         ProfileFile.read(tmp_path / name)
 
 
+def test_a_compressed_file_that_cannot_be_unpacked_is_refused(tmp_path):
+    rows = "".join(f"r{row},{row % 7},{row % 13}\n" for row in range(400))
+    packed = bytearray(gzip.compress(f",A,B\n{rows}".encode(), mtime=0))
+    packed[60:64] = b"\xff\xff\xff\xff"
+    (tmp_path / "p.csv.gz").write_bytes(packed)
+    with pytest.raises(InputError, match="is no regular table"):
+        ProfileFile.read(tmp_path / "p.csv.gz")
+
+
 @pytest.mark.parametrize(
     "content",
     [b"\xff\xfe\x00", gzip.compress(b",A\na,1\n", mtime=0)[:-9]],

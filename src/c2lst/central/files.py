@@ -16,6 +16,7 @@ from c2lst.diffusion.unet import unet_of_config
 from c2lst.diffusion.watch import LOG
 from c2lst.diffusion.weights import load_weights
 from c2lst.errors import InputError
+from c2lst.rules import above
 from c2lst.storage import read_json, write_json
 
 if TYPE_CHECKING:
@@ -71,13 +72,16 @@ def read_files(directory: Path) -> tuple[dict[str, Any], str]:
     card = read_json(where, required=("format", "hash", "patch_um", "process"))
     if card["format"] != FORMAT:
         raise InputError(where, "format", found=card["format"], expected=FORMAT)
+    patch_um, positive = card["patch_um"], above(0)
+    if not positive.fits(patch_um):
+        raise InputError(where, "patch_um", found=repr(patch_um), expected=positive.expected)
     unet = unet_of_config(directory / "unet" / "config.json")
     load_weights(unet, directory / WEIGHTS)
     sketch = directory / SKETCH
     parts = {
         "unet": unet.eval(),
         "process": _process(where, card["process"]),
-        "patch_um": float(card["patch_um"]),
+        "patch_um": float(patch_um),
         "stain": StainReference.from_dict(read_json(directory / STAIN_JSON)),
         "provenance": card.get("provenance", {}),
         "sketch": PatchSketch.load(sketch) if sketch.is_file() else None,

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from c2lst.central.card import SHEET
-from c2lst.central.continuing import bind_to_start, check_continues
+from c2lst.central.continuing import bind_to_objective, bind_to_start, check_continues
 from c2lst.central.files import CENTRAL_FILES, read_files, write_files
 from c2lst.central.half import rounded
 from c2lst.central.hub import model_folder
@@ -139,6 +139,7 @@ class CentralModel:
             settings = replace(settings, shape=shape_of(unet), process=start.process)
         if directory is not None:
             bind_to_start(directory, start)
+            bind_to_objective(directory, settings)
         watchers = (
             []
             if watch is None

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from c2lst.diffusion.options import TrainSettings
+from c2lst.diffusion.options import RELATIVE_LENGTH, TrainSettings
 from c2lst.diffusion.weights import read_tensors
 from c2lst.errors import InputError
 from c2lst.storage import whole_file
@@ -131,8 +131,8 @@ def reconstruct(directory: Path, sigma_rel: float, updates: int | None = None) -
     directory
         Where the training had its checkpoints.
     sigma_rel
-        Relative length of the average; between those that were tracked, and somewhat around them,
-        it is the best there is.
+        Relative length of the average, above 0 and below 0.28; between those that were tracked,
+        and somewhat around them, it is the best there is.
     updates
         After how many updates; the last snapshot's by default. Later snapshots are not used.
 
@@ -144,9 +144,12 @@ def reconstruct(directory: Path, sigma_rel: float, updates: int | None = None) -
     Raises
     ------
     InputError
-        If there are no snapshots.
+        If there are no snapshots, or no average has that length.
     """
-    found = sorted((directory / FOLDER).glob("*.safetensors"))
+    if not RELATIVE_LENGTH.fits(sigma_rel):
+        raise InputError("average", "sigma_rel", found=sigma_rel, expected=RELATIVE_LENGTH.expected)
+    # What a killed write left begins with a dot.
+    found = sorted((directory / FOLDER).glob("[!.]*.safetensors"))
     times = np.array([int(p.stem.split("-")[0]) for p in found])
     if updates is not None:
         found = [p for p, time in zip(found, times, strict=True) if time <= updates]
@@ -185,7 +188,8 @@ def combination(
     Returns
     -------
     numpy.ndarray
-        One weight for each average, by least squares over the profiles.
+        One weight for each average, by least squares over the profiles, and with sum 1 (Karras et
+        al. 2024, Algorithm 3): what is averaged must come out at its own size.
     """
     t, γ = np.asarray(times, float), np.asarray(exponents, float)
     gram = _overlap(t[:, None], γ[:, None], t[None], γ[None])
@@ -193,7 +197,8 @@ def combination(
     norm = np.sqrt(np.diag(gram))
     towards = _overlap(t, γ, np.array(time, float), np.array(target))
     solution = np.linalg.lstsq(gram / np.outer(norm, norm), towards / norm, rcond=1e-12)[0]
-    return np.asarray(solution / norm)
+    shares = solution / norm
+    return np.asarray(shares / shares.sum())
 
 
 def _overlap(ta: np.ndarray, γa: np.ndarray, tb: np.ndarray, γb: np.ndarray) -> np.ndarray:

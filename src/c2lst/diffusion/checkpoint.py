@@ -132,13 +132,12 @@ class Checkpoint:
         Raises
         ------
         InputError
-            If the checkpoint was made with other settings or other data, or is damaged.
+            If the checkpoint was made with other settings, other data or another network, or is
+            damaged.
         """
         state, saved = _read_state(path), read_tensors(path / TENSORS)
         self._check_settings(path, state["settings"])
-        expected = {k for k in self.tensors() if not k.startswith("optimizer/")}
-        if missing := sorted(expected - saved.keys()):
-            raise InputError(path / TENSORS, f"{missing[0]!r} is missing")
+        self._check_tensors(path / TENSORS, saved)
         moments: dict[str, dict[str, Tensor]] = {name: {} for name in self.weights}
         for key, value in saved.items():
             if key.startswith("optimizer/"):
@@ -158,6 +157,22 @@ class Checkpoint:
         for key, value in state["history"].items():
             setattr(self.history, key, value)
 
+    def _check_tensors(self, path: Path, saved: Mapping[str, Tensor]) -> None:
+        # An optimiser has no moments before its first step: the weights vouch for them.
+        own, found = (
+            {k: v.shape for k, v in tensors.items() if not k.startswith("optimizer/")}
+            for tensors in (self.tensors(), saved)
+        )
+        odd = sorted(k for k in own.keys() | found.keys() if own.get(k) != found.get(k))
+        if odd:
+            state = "of another shape" if odd[0] in own.keys() & found.keys() else "unexpected"
+            raise InputError(
+                path,
+                f"{odd[0]!r} is {state if odd[0] in found else 'missing'}",
+                expected="the state of this network",
+                remedy="delete this folder to start afresh, or train the network it was made with",
+            )
+
     def _check_settings(self, path: Path, saved: dict[str, Any]) -> None:
         differing = [k for k, v in self.settings.items() if saved.get(k) != v]
         if differing:
@@ -171,11 +186,21 @@ class Checkpoint:
             )
 
 
+class _OtherFormatError(InputError):
+    """A checkpoint is whole, but not of this c2lst."""
+
+
 def tidy(directory: Path) -> int:
     """Remove what killed writes left; return the step of the newest sound checkpoint, or -1.
 
     The folder is made if it is not there. A checkpoint that is damaged is passed over with a
     warning, and removed.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be made, or a checkpoint is of another c2lst: days of training may be
+        in it, so that it is left as it is.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -190,6 +215,8 @@ def tidy(directory: Path) -> int:
     for path in _checkpoints(directory):
         try:
             intact = _read_state(path)["sha256"] == hash_file(path / TENSORS)
+        except _OtherFormatError:
+            raise
         except (InputError, OSError):
             intact = False
         if intact:
@@ -250,11 +277,18 @@ def _step(path: Path) -> int:
 
 
 def _read_state(path: Path) -> dict[str, Any]:
-    keys = ("format", "settings", "history", "updates", "numbers", "sha256")
-    state = read_json(path / STATE, required=keys)
-    if state["format"] != FORMAT:
-        raise InputError(path / STATE, "format", found=state["format"], expected=FORMAT)
-    return state
+    # The format first: another one may have other keys.
+    found = read_json(path / STATE, required=("format",))["format"]
+    if found != FORMAT:
+        raise _OtherFormatError(
+            path / STATE,
+            "format",
+            found=found,
+            expected=FORMAT,
+            remedy="go on with the c2lst that wrote it, or delete this folder to start afresh",
+        )
+    keys = ("settings", "history", "updates", "numbers", "sha256")
+    return read_json(path / STATE, required=keys)
 
 
 def _flush(path: Path) -> None:

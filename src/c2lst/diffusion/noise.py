@@ -21,6 +21,8 @@ Prediction = Literal["epsilon", "v_prediction"]
 Weight = Literal["min_snr", "min_snr_plus_one"]
 SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "laplace", "sigmoid")
 """Names of diffusers' β schedules."""
+_OF_TRAINING_ALONE = ("laplace", "sigmoid")
+"""Those that its schedulers for training know by name, and its solvers do not."""
 
 _WHERE = "noise process"
 
@@ -93,9 +95,15 @@ class NoiseProcess:
 
     def config(self) -> dict[str, Any]:
         """Return what every diffusers scheduler of this process is made with."""
-        return {
+        from diffusers import DDPMScheduler
+
+        schedule: dict[str, Any] = {
             "num_train_timesteps": self.steps,
             "beta_schedule": self.schedule,
+        }
+        if self.schedule in _OF_TRAINING_ALONE:
+            schedule["trained_betas"] = DDPMScheduler(**schedule).betas.tolist()
+        return schedule | {
             "prediction_type": self.prediction,
             "timestep_spacing": "trailing",
             "rescale_betas_zero_snr": self.zero_snr,

@@ -17,7 +17,7 @@ Tracker = Literal["none", "tensorboard", "wandb", "mlflow"]
 FREE = ("micro_batch", "checkpoint_every", "deterministic", "compile", "tracker")
 
 # Above 0.28 no power function is that long: γ would be negative.
-_RELATIVE_LENGTH = Rule(
+RELATIVE_LENGTH = Rule(
     lambda length: above(0).fits(length) and length < 0.28, "a relative length between 0 and 0.28"
 )
 
@@ -103,7 +103,7 @@ class TrainSettings:
             warmup=share(all_=False),
             schedule=one_of(Schedule),
             ema_decay=share(all_=False).or_none(),
-            ema_lengths=_RELATIVE_LENGTH.each(),
+            ema_lengths=RELATIVE_LENGTH.each(),
             ema_snapshots=whole(1),
             grad_clip=above(0),
             precision=one_of(Precision),

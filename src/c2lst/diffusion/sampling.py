@@ -40,11 +40,17 @@ class Sampler:
         DDIM takes even steps, as the paper's code base does. DPM-Solver++ takes the levels of
         :func:`noise_levels`: with few even steps, the last ones are so long that they smooth fine
         detail away.
+
+        Raises
+        ------
+        InputError
+            If the noise levels do not part into the even steps of DDIM.
         """
         from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
         scheduler: Any
         if self.solver == "ddim":
+            self._check_even(process)
             scheduler = DDIMScheduler(**process.config(), clip_sample=True)
             scheduler.set_timesteps(self.steps)
         else:
@@ -53,6 +59,18 @@ class Sampler:
             )
             scheduler.set_timesteps(timesteps=noise_levels(process, self.steps))
         return scheduler
+
+    def _check_even(self, process: NoiseProcess) -> None:
+        # The scheduler takes every step for ⌊T / steps⌋ levels, and sets out for others: where
+        # these differ, each step leaves the image at another level than the network is told.
+        if process.steps % self.steps:
+            raise InputError(
+                "sampler",
+                f"{self.name} takes {self.steps} even steps, which the noise process does not have",
+                found=f"{process.steps} noise levels",
+                expected=f"a multiple of {self.steps}",
+                remedy="use sampler faithful or fast",
+            )
 
 
 def noise_levels(process: NoiseProcess, steps: int) -> list[int]:

@@ -77,21 +77,35 @@ class ImageStore:
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the numbers of each batch and its images."""
+        self._refuse_gaps(len(self) - len(self.missing()), len(self))
         for path, rows in self._files():
             yield rows, _read(path, "images")
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         wanted = np.arange(len(self))[rows]
         images = np.empty((*np.shape(wanted), *self.shape[1:]), dtype=np.uint8)
+        found = np.zeros(np.shape(wanted), dtype=bool)
         for path, kept in self._files():
             here = np.isin(wanted, kept)
             if here.any():
                 images[here] = _read(path, "images")[np.searchsorted(kept, wanted[here])]
+                found |= here
+        self._refuse_gaps(int(found.sum()), found.size)
         return images
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read all images at once."""
         return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
+
+    def _refuse_gaps(self, found: int, wanted: int) -> None:
+        # Files that another machine wrote may not be seen here yet.
+        if found < wanted:
+            raise InputError(
+                self.directory,
+                "lacks images of this request",
+                found=f"{found} of {wanted}",
+                remedy="run the same command again: what is there is kept",
+            )
 
     def _files(self) -> Iterator[tuple[Path, np.ndarray]]:
         for path in sorted(self.directory.glob("images-*.safetensors")):

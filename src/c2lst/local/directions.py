@@ -87,7 +87,8 @@ def at_random(direction: np.ndarray, number: int, *, seed: int) -> np.ndarray:
     if len(moved) == 1:
         chosen = rng.permutation(pool)[:number, None]
     else:
-        chosen = np.stack([rng.permutation(pool)[: len(moved)] for _ in range(number)])
+        each = [rng.permutation(pool)[: len(moved)] for _ in range(number)]
+        chosen = np.array(each, dtype=np.int64).reshape(number, len(moved))
     directions = np.zeros((len(chosen), len(direction)), dtype=np.float32)
     np.put_along_axis(directions, chosen, direction[moved][None], axis=1)
     return directions

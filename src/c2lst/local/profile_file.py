@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ TOTAL = "total_counts"
 """Column (of ``obs``, or of the table) with a row's counts over all genes, as scanpy names it."""
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 LEAST_SHARE = 0.5
+
+_IRREGULAR = (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error)
+"""What reading says of a text that is no table, plain or compressed; pandas has one of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +236,7 @@ def _read_text(path: Path, separator: str) -> ProfileFile:
                 handle, sep=separator, header=None, dtype={0: str}, keep_default_na=False,
                 na_values=["", "NA", "NaN", "nan"],
             )  # fmt: skip
-    except (OSError, EOFError, UnicodeDecodeError, pd.errors.ParserError, csv.Error) as error:
+    except (*_IRREGULAR, pd.errors.ParserError) as error:
         raise InputError(path, "is no regular table", found=error) from error
     except pd.errors.EmptyDataError as error:
         raise InputError(path, "holds no profile", expected="a header and rows") from error
