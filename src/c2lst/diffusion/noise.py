@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 Prediction = Literal["epsilon", "v_prediction"]
 Weight = Literal["min_snr", "min_snr_plus_one"]
-SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "laplace", "sigmoid")
-"""Names of diffusers' β schedules."""
-_OF_TRAINING_ALONE = ("laplace", "sigmoid")
+SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")
+"""Names of diffusers' β schedules, but for ``laplace``: it neither begins nor ends near the clean
+image and the noise, and what is sampled from it lacks nearly all fine detail."""
+_OF_TRAINING_ALONE = ("sigmoid",)
 """Those that its schedulers for training know by name, and its solvers do not."""
 
 _WHERE = "noise process"
