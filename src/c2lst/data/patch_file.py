@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from c2lst.data.readers.constants import HestPatchKey
+from c2lst.data.stated import stated_number
 from c2lst.errors import InputError
 from c2lst.progress import progress_bar
 
@@ -128,18 +129,7 @@ def stated_length(path: Path, attributes: dict[str, Any], key: str) -> float | N
     InputError
         If it is no number above 0.
     """
-    if key not in attributes:
-        return None
-    values = np.asarray(attributes[key]).reshape(-1)  # some writers make a list of one of it
-    if values.size == 1 and values.dtype.kind in "iuf" and not values[0] <= 0:
-        return None if np.isnan(values[0]) else float(values[0])
-    raise InputError(
-        path,
-        f"attribute {str(key)!r} of 'img' is no length",
-        found=repr(np.asarray(attributes[key]).tolist())[:60],
-        expected="a number above 0",
-        remedy=_DAMAGED,
-    )
+    return stated_number(path, attributes, key, "attribute", _DAMAGED)
 
 
 def read_barcodes(path: Path) -> np.ndarray:

@@ -15,6 +15,7 @@ from c2lst.data.lattice import array_positions, fit_lattice, nearest_px, stated_
 from c2lst.data.raw import RawSection, ReadRequest
 from c2lst.data.readers.constants import ObsColumn, ScaleFactor, SpatialKey
 from c2lst.data.readers.names import unique_names
+from c2lst.data.stated import stated_number
 from c2lst.errors import InputError
 from c2lst.progress import logger
 
@@ -133,18 +134,7 @@ def scale_factor(where: Path, factors: Mapping[str, Any], key: str) -> float | N
     InputError
         If it is no number above 0.
     """
-    if factors.get(key) is None:
-        return None
-    values = np.asarray(factors[key]).reshape(-1)  # R writes a number as a list of one
-    if values.size == 1 and values.dtype.kind in "iuf" and not values[0] <= 0:
-        return None if np.isnan(values[0]) else float(values[0])
-    raise InputError(
-        where,
-        f"scale factor {str(key)!r} is no number above 0",
-        found=repr(np.asarray(factors[key]).tolist())[:60],
-        expected="such as 0.08",
-        remedy="correct it, or remove it",
-    )
+    return stated_number(where, factors, key, "scale factor", "correct it, or remove it")
 
 
 def _per(mpp: float | None, scale: float) -> float | None:
