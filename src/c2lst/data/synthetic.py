@@ -21,7 +21,6 @@ from c2lst.errors import InputError
 from c2lst.storage import read_json, write_json
 
 FORMAT = 1
-SUFFIX = SYNTHETIC_SUFFIX
 _SCALED = "scaled"
 _COUNTS = "counts"
 
@@ -144,7 +143,7 @@ class SyntheticPairs:
         InputError
             If ``directory`` holds files that c2lst did not write.
         """
-        stem = f"{name}{SUFFIX}"
+        stem = f"{name}{SYNTHETIC_SUFFIX}"
         patch_um = float("nan") if self.patch_um is None else self.patch_um
         with owned_directory(directory, stem) as partial:
             rows = self._row_names()
@@ -189,7 +188,7 @@ class SyntheticPairs:
             If a file is missing or damaged, or the files do not belong together.
         """
         directory = Path(directory)
-        stem = f"{_only_name(directory) if name is None else name}{SUFFIX}"
+        stem = f"{_only_name(directory) if name is None else name}{SYNTHETIC_SUFFIX}"
         metadata = directory / HestDirectory.METADATA / f"{stem}.json"
         about = read_json(metadata, required=[HestMetadataKey.OURS])[HestMetadataKey.OURS]
         adata = read_h5ad(directory / HestDirectory.ST / f"{stem}.h5ad")
@@ -242,7 +241,7 @@ class SyntheticPairs:
 
 
 def _only_name(directory: Path) -> str:
-    stems = sorted(p.stem for p in (directory / HestDirectory.ST).glob(f"*{SUFFIX}.h5ad"))
+    stems = sorted(p.stem for p in (directory / HestDirectory.ST).glob(f"*{SYNTHETIC_SUFFIX}.h5ad"))
     if len(stems) != 1:
         raise InputError(
             directory,
@@ -250,4 +249,4 @@ def _only_name(directory: Path) -> str:
             found=", ".join(stems) or None,
             expected="st/{name}_synthetic.h5ad",
         )
-    return stems[0].removesuffix(SUFFIX)
+    return stems[0].removesuffix(SYNTHETIC_SUFFIX)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from c2lst.data.layout import SYNTHETIC_SUFFIX
 from c2lst.data.readers.constants import HestDirectory
-from c2lst.data.synthetic import PARENT_SEPARATOR, SUFFIX, SyntheticPairs
+from c2lst.data.synthetic import PARENT_SEPARATOR, SyntheticPairs
 
 if TYPE_CHECKING:
     from c2lst.local import LocalModel
@@ -23,7 +24,7 @@ WITHHELD = "withheld"
 """Stands for the name of the section, which often is a patient's number."""
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "preprocessing.json")
-_STEM = f"{WITHHELD}{SUFFIX}"
+_STEM = f"{WITHHELD}{SYNTHETIC_SUFFIX}"
 PAIRS_FILES = (
     f"{HestDirectory.ST}/{_STEM}.h5ad",
     f"{HestDirectory.PATCHES}/{_STEM}.h5",
