@@ -11,7 +11,9 @@ from c2lst.data.split import SpotSplit
 from c2lst.data.stain import StainReference
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.local import AdapterSettings, LocalModel, SynthesisSettings
-from c2lst.prediction.predictor import ExpressionPredictor, PredictorSettings, baseline_layers
+from c2lst.prediction.layers import baseline_layers
+from c2lst.prediction.options import PredictorSettings
+from c2lst.prediction.predictor import ExpressionPredictor
 from toy import SHAPE, training
 
 

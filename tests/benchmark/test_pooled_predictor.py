@@ -10,7 +10,8 @@ from c2lst.data.preprocessing import Preprocessing
 from c2lst.data.split import SpotSplit
 from c2lst.evaluation.encoders import get_encoder
 from c2lst.prediction.baselines import REGISTRY
-from c2lst.prediction.predictor import ExpressionPredictor, PredictorSettings
+from c2lst.prediction.options import PredictorSettings
+from c2lst.prediction.predictor import ExpressionPredictor
 
 ENCODER = get_encoder("random")
 

@@ -18,7 +18,8 @@ from c2lst.data.synthetic import SyntheticPairs
 from c2lst.errors import InputError
 from c2lst.local import AdapterSettings, LocalModel, SynthesisSettings
 from c2lst.local.profile_file import ProfileFile
-from c2lst.prediction.predictor import ExpressionPredictor, PredictorSettings
+from c2lst.prediction.options import PredictorSettings
+from c2lst.prediction.predictor import ExpressionPredictor
 from toy import training
 from toy_local import SETTINGS, save_toy
 

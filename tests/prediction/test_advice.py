@@ -11,7 +11,7 @@ from c2lst.errors import InputError
 from c2lst.evaluation.expression.names import COTRAINED, NETWORK, NETWORK_TWIN, NO_NETWORK, TWIN
 from c2lst.prediction.advice import Advice, weigh
 from c2lst.prediction.advised import fit_advised
-from c2lst.prediction.predictor import PredictorSettings
+from c2lst.prediction.options import PredictorSettings
 
 CHOICES = (COTRAINED, TWIN, NO_NETWORK)
 XY = np.argwhere(np.ones((7, 7))) * 100.0

@@ -9,7 +9,8 @@ from c2lst.cli.app import app
 from c2lst.cli.prediction import _at_spots
 from c2lst.data.split import SpotSplit
 from c2lst.errors import InputError
-from c2lst.prediction.predictor import ExpressionPredictor, PredictorSettings
+from c2lst.prediction.options import PredictorSettings
+from c2lst.prediction.predictor import ExpressionPredictor
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from c2lst.prediction import grid
 from c2lst.prediction.calibration import Measured
 from c2lst.prediction.cotraining import CrossFittedNetwork
 from c2lst.prediction.grid import predict_grid
-from c2lst.prediction.predictor import ExpressionPredictor, PredictorSettings
+from c2lst.prediction.options import PredictorSettings
+from c2lst.prediction.predictor import ExpressionPredictor
 
 SETTINGS = PredictorSettings(folds=2, steps=3, batch_size=8, seed=1)
 

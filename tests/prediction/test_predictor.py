@@ -12,12 +12,9 @@ from c2lst.errors import InputError
 from c2lst.evaluation.expression import DEFAULT_METHOD, evaluate
 from c2lst.prediction import layers as layers_module
 from c2lst.prediction.baselines import baselines_for
-from c2lst.prediction.layers import left_out_baselines
-from c2lst.prediction.predictor import (
-    ExpressionPredictor,
-    PredictorSettings,
-    baseline_layers,
-)
+from c2lst.prediction.layers import baseline_layers, left_out_baselines
+from c2lst.prediction.options import PredictorSettings
+from c2lst.prediction.predictor import ExpressionPredictor
 
 FAST = PredictorSettings(folds=2, steps=5, batch_size=8, seed=1)
 

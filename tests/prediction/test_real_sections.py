@@ -7,7 +7,9 @@ from c2lst.data.preprocessing import Preprocessing
 from c2lst.data.readers import read
 from c2lst.data.split import SpotSplit
 from c2lst.evaluation.expression import DEFAULT_METHOD, evaluate
-from c2lst.prediction.predictor import ExpressionPredictor, PredictorSettings, baseline_layers
+from c2lst.prediction.layers import baseline_layers
+from c2lst.prediction.options import PredictorSettings
+from c2lst.prediction.predictor import ExpressionPredictor
 
 
 @pytest.fixture(scope="module")

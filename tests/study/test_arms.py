@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from c2lst.data.preprocessing import Preprocessing
 from c2lst.data.synthetic import SyntheticPairs
-from c2lst.prediction.predictor import PredictorSettings
+from c2lst.prediction.options import PredictorSettings
 from c2lst.study.arms import Material, first_of_each, pairs_for, settings_for
 from c2lst.study.grid import CONTROLS, NO_NETWORK, Arm, StudySettings
 

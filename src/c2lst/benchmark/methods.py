@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from c2lst.benchmark.settings import NO_NETWORK, BenchmarkSettings
+from c2lst.benchmark.settings import BenchmarkSettings
 from c2lst.data.genes import ExpressionScaler
 from c2lst.data.section import Section
 from c2lst.errors import InputError
@@ -93,9 +93,9 @@ def methods_for(settings: BenchmarkSettings) -> dict[str, Method]:
         If there is no such network.
     """
     from c2lst.prediction.networks import ARCHITECTURES
-    from c2lst.prediction.options import FROZEN
+    from c2lst.prediction.options import FROZEN, NETWORKLESS
 
-    known = (NO_NETWORK, *ARCHITECTURES, FROZEN)
+    known = (NETWORKLESS, *ARCHITECTURES, FROZEN)
     if settings.network not in known:
         raise InputError(
             "benchmark", "unknown network", found=settings.network, expected=", ".join(known)
@@ -107,7 +107,7 @@ def methods_for(settings: BenchmarkSettings) -> dict[str, Method]:
         "ridge": _baseline("ridge"),
         PROCESS: gaussian_process,
     }
-    if settings.network != NO_NETWORK:
+    if settings.network != NETWORKLESS:
         methods[NETWORK] = network
     return methods
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from c2lst.rules import hold, whole
 
-NO_NETWORK = "none"
-
 
 @dataclass(frozen=True)
 class BenchmarkSettings:

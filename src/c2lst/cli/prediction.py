@@ -42,7 +42,8 @@ def train(
     from c2lst.data.split import SpotSplit
     from c2lst.data.synthetic import SyntheticPairs
     from c2lst.prediction.encoders import check_network, encoder_of
-    from c2lst.prediction.predictor import NO_NETWORK, ExpressionPredictor
+    from c2lst.prediction.options import NETWORKLESS
+    from c2lst.prediction.predictor import ExpressionPredictor
     from c2lst.prediction.saving import PREDICTOR_FILES
     from c2lst.settings import load_settings
     from c2lst.storage import refuse_foreign
@@ -50,10 +51,10 @@ def train(
     options = {"seed": seed, "prediction": network_settings(network, encoder)}
     settings = load_settings(preset, config, options)
     check_network(settings.prediction)
-    if synthetic is not None and settings.prediction.network == NO_NETWORK:
+    if synthetic is not None and settings.prediction.network == NETWORKLESS:
         raise InputError(
             "--synthetic", "is what networks learn from, and none is trained",
-            found=f"network {NO_NETWORK}", remedy="leave it out, or choose a --network",
+            found=f"network {NETWORKLESS}", remedy="leave it out, or choose a --network",
         )  # fmt: skip
     refuse_foreign(output, PREDICTOR_FILES)
     base, slide, spots = (

@@ -19,8 +19,8 @@ from c2lst.evaluation.expression.names import (
 from c2lst.prediction.advice import Advice, at_ratio, weigh
 from c2lst.prediction.calibration import Measured
 from c2lst.prediction.layers import left_out_baselines
-from c2lst.prediction.predictor import NO_NETWORK as NETWORKLESS
-from c2lst.prediction.predictor import ExpressionPredictor, PredictorSettings
+from c2lst.prediction.options import NETWORKLESS, PredictorSettings
+from c2lst.prediction.predictor import ExpressionPredictor
 
 if TYPE_CHECKING:
     from c2lst.data.preprocessing import Preprocessing

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from c2lst.data.preprocessing import Preprocessing
     from c2lst.data.section import Section
     from c2lst.prediction.home import Home
-    from c2lst.prediction.predictor import PredictorSettings
+    from c2lst.prediction.options import PredictorSettings
 
 REFIT_SPOTS = 1000
 """Most training spots that are left out by ten refits; beyond, the same folds in closed form, for

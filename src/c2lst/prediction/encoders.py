@@ -11,7 +11,7 @@ import numpy as np
 from c2lst.errors import InputError
 from c2lst.evaluation.encoders import CachedEncoder, ImageEncoder, get_encoder
 from c2lst.prediction.networks import ARCHITECTURES
-from c2lst.prediction.options import FROZEN, CotrainingSettings
+from c2lst.prediction.options import FROZEN, NETWORKLESS, CotrainingSettings
 
 if TYPE_CHECKING:
     from c2lst.central import CentralModel
@@ -64,9 +64,7 @@ def check_network(settings: CotrainingSettings) -> None:
     InputError
         If the network or the encoder is unknown, or an encoder is named and no network is frozen.
     """
-    from c2lst.prediction.predictor import NO_NETWORK
-
-    known = (*ARCHITECTURES, FROZEN, NO_NETWORK)
+    known = (*ARCHITECTURES, FROZEN, NETWORKLESS)
     if settings.network not in known:
         raise InputError("settings", "network", found=settings.network, expected=", ".join(known))
     if settings.network == FROZEN:

@@ -12,7 +12,7 @@ from c2lst.rules import Rule, at_least, hold, one_of, share, whole
 
 Curriculum = Literal["constant", "linear", "cosine"]
 
-NO_NETWORK = "none"
+NETWORKLESS = "none"
 """Instead of a network: place and given features alone."""
 
 FROZEN = "frozen"

@@ -23,8 +23,7 @@ from c2lst.prediction.crossfit import LeftOut
 from c2lst.prediction.home import Home
 from c2lst.prediction.intervals import Widths
 from c2lst.prediction.kernels import Reduction
-from c2lst.prediction.layers import baseline_layers
-from c2lst.prediction.options import NO_NETWORK, PredictorSettings
+from c2lst.prediction.options import NETWORKLESS, PredictorSettings
 from c2lst.prediction.place import AdditiveGaussianProcess
 from c2lst.prediction.result import Prediction
 from c2lst.prediction.views import choose_view
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from c2lst.data.split import SpotSplit
     from c2lst.data.synthetic import SyntheticPairs
     from c2lst.evaluation.encoders import ImageEncoder
-
-__all__ = ["NO_NETWORK", "ExpressionPredictor", "PredictorSettings", "baseline_layers"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +122,7 @@ class ExpressionPredictor:
         measured = Measured.of(split.training(section), preprocessing)
         raw = checked_features(features, len(section))
         network = None
-        if settings.network != NO_NETWORK:
+        if settings.network != NETWORKLESS:
             images = preprocessing.images(section)
             network = CrossFittedNetwork.fit(
                 images[train],

@@ -16,8 +16,9 @@ from c2lst.prediction.crossfit import LeftOut
 from c2lst.prediction.home import Home
 from c2lst.prediction.intervals import LEAST_SD, Widths
 from c2lst.prediction.kernels import Reduction
+from c2lst.prediction.options import PredictorSettings
 from c2lst.prediction.place import AdditiveGaussianProcess
-from c2lst.prediction.predictor import ExpressionPredictor, PredictorSettings
+from c2lst.prediction.predictor import ExpressionPredictor
 from c2lst.storage import read_json, whole_directory, write_json
 
 if TYPE_CHECKING:

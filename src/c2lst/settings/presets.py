@@ -10,7 +10,7 @@ from c2lst.diffusion.trainer import TrainSettings
 from c2lst.diffusion.unet import UNetShape
 from c2lst.local import AdapterSettings, SynthesisSettings
 from c2lst.prediction.network_baselines import NETWORKS
-from c2lst.prediction.predictor import PredictorSettings
+from c2lst.prediction.options import PredictorSettings
 from c2lst.settings.run import RunSettings
 
 

@@ -11,7 +11,7 @@ from c2lst.data.split import SCHEMES, Scheme
 from c2lst.diffusion.trainer import TrainSettings
 from c2lst.local import AdapterSettings, SynthesisSettings
 from c2lst.prediction.network_baselines import once_each
-from c2lst.prediction.predictor import PredictorSettings
+from c2lst.prediction.options import PredictorSettings
 from c2lst.rules import above, at_least, hold, one_of, share, whole
 
 Advise = Literal["quick", "full"]

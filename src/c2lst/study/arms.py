@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from c2lst.data.section import Section
     from c2lst.data.split import SpotSplit
     from c2lst.data.synthetic import SyntheticPairs
-    from c2lst.prediction.predictor import PredictorSettings
+    from c2lst.prediction.options import PredictorSettings
     from c2lst.study.shared import SplitDirectory
 
 
@@ -89,10 +89,10 @@ def settings_for(arm: Arm, grid: StudySettings, settings: PredictorSettings) -> 
 def _without_network(settings: PredictorSettings) -> PredictorSettings:
     """Leave all that shapes networks at its default: a change there changes nothing here."""
     from c2lst.prediction.cotraining import CotrainingSettings
-    from c2lst.prediction.predictor import NO_NETWORK as NONE
+    from c2lst.prediction.options import NETWORKLESS
 
     unused: dict[str, Any] = {f.name: f.default for f in fields(CotrainingSettings)}
-    return replace(settings, **unused | {"network": NONE, "seed": settings.seed})
+    return replace(settings, **unused | {"network": NETWORKLESS, "seed": settings.seed})
 
 
 def _duplicated(material: Material, copies: int) -> SyntheticPairs:

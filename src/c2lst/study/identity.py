@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from c2lst.storage import hash_strings
 
 if TYPE_CHECKING:
-    from c2lst.prediction.predictor import PredictorSettings
+    from c2lst.prediction.options import PredictorSettings
     from c2lst.settings import RunSettings
     from c2lst.study.grid import Cell
 

@@ -111,13 +111,12 @@ def run_study(
 def _with_networks(grid: StudySettings, settings: RunSettings) -> StudySettings:
     """Fill in the network of the settings where none is named; refuse an unknown one early."""
     from c2lst.prediction.networks import ARCHITECTURES
-    from c2lst.prediction.options import FROZEN
-    from c2lst.prediction.predictor import NO_NETWORK
+    from c2lst.prediction.options import FROZEN, NETWORKLESS
 
     known = [*ARCHITECTURES, FROZEN]
     if grid.networks is None:
         own = settings.prediction.network
-        grid = dataclasses.replace(grid, networks=() if own == NO_NETWORK else (own,))
+        grid = dataclasses.replace(grid, networks=() if own == NETWORKLESS else (own,))
     for name in grid.networks or ():
         if name not in known:
             raise InputError("study", "networks", found=name, expected=", ".join(known))

@@ -26,7 +26,7 @@ from c2lst.study.pool import UNCONDITIONAL, draw_unconditional, enlarge
 from c2lst.workflow.rundir import RunDirectory
 
 if TYPE_CHECKING:
-    from c2lst.prediction.predictor import PredictorSettings
+    from c2lst.prediction.options import PredictorSettings
     from c2lst.settings import RunSettings
 
 FEATURES = "features.safetensors"
