@@ -5,10 +5,12 @@ On a GPU, ten minutes:
     python benchmarks/accelerator.py -o OUT
 
 Written are OUT/accelerator.json and OUT/accelerator.md, the tables of docs/scaling.md, which are
-printed, too. On a GPU each preset trains as it is and through torch.compile, and draws by every
-sampler; on a processor (one thread, processor time) it trains as it is and draws by the fastest.
+printed, too. Interrupted, the same command goes on behind the last preset that is done. On a GPU
+each preset trains as it is and through torch.compile, and draws, uncompiled, by every sampler; on a
+processor (one thread, processor time) it trains as it is and draws by the fastest.
 The peer is a loop of the kind that diffusers' example for unconditional training has (noise, mean
-squared error, clipping, AdamW, its EMAModel) on a network of the same shape, in the same precision.
+squared error, clipping, AdamW, its EMAModel) on a network of the same shape, in the same precision;
+all else is left as PyTorch has it, where ours has cuDNN try its algorithms and AdamW fused.
 Patches come from memory; timed is the lower quartile of the updates; ours and the peer take turns
 over some rounds, of which the median and the extremes of the ratio are told.
 
@@ -37,15 +39,16 @@ from c2lst.central import CentralSettings
 from c2lst.central.pretraining import DenoisingObjective
 from c2lst.devices import best_device, device_name
 from c2lst.diffusion.noise import NoiseProcess
-from c2lst.diffusion.numerics import autocast, is_out_of_memory, precision_on
+from c2lst.diffusion.numerics import autocast, free_memory, is_out_of_memory, precision_on
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.sampling import SAMPLERS, sample_unconditional
 from c2lst.diffusion.summary import cost_per_image, describe, peak_flops
 from c2lst.diffusion.trainer import train
 from c2lst.diffusion.unet import UNetShape, build_unet
+from c2lst.errors import InputError
 from c2lst.progress import logger
 from c2lst.settings import load_settings
-from c2lst.storage import whole_file, write_json
+from c2lst.storage import read_json, whole_file, write_json
 
 PRESETS = ("tiny", "small", "builtin", "base", "paper")
 BUILTIN = Path(__file__).with_name("builtin.toml")
@@ -63,10 +66,16 @@ def main(words: Sequence[str] | None = None) -> None:
     if not on_gpu:
         torch.set_num_threads(1)
     batch = arguments.batch or (256 if on_gpu else 8)
-    found: dict[str, Any] = {"machine": machine(device), "batch": batch, "rows": []}
+    asked = {name: getattr(arguments, name) for name in ("steps", "rounds", "images")}
+    found = begun(
+        arguments.output / "accelerator.json", {"machine": machine(device), "batch": batch, **asked}
+    )
+    done = {(row["preset"], row["compiled"]) for row in found["rows"]}
     for name, compiled in itertools.product(
         ["toy"] if arguments.toy else arguments.presets, [False, True] if on_gpu else [False]
     ):
+        if (name, compiled) in done:
+            continue
         settings = settings_of(name, compiled)
         row = {"preset": name, "compiled": compiled, **measured(settings, device, batch, arguments)}
         found["rows"].append(row)
@@ -92,6 +101,20 @@ def parser() -> argparse.ArgumentParser:
     return parsed
 
 
+def begun(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what was found so far, with its rows; refuse what was measured in another way."""
+    if not path.is_file():
+        return {**asked, "rows": []}
+    found = read_json(path, required=("rows",))
+    for name, expected in asked.items():
+        if found.get(name) != expected:
+            raise InputError(
+                path, f"was measured with another {name}", found=found.get(name),
+                expected=expected, remedy="choose a new folder with -o",
+            )  # fmt: skip
+    return found
+
+
 def settings_of(name: str, compiled: bool) -> CentralSettings:
     """Return the settings of a preset, of the built-in model, or of a toy."""
     if name == "toy":
@@ -107,9 +130,12 @@ def measured(
     settings: CentralSettings, device: torch.device, batch: int, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Train and draw with one preset; return what it cost."""
+    free_memory()  # what the preset before has left is no memory of this one
     if device.type == "cuda":
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+    if settings.training.compile:
+        # Else a second size of images is compiled for any size, which no training of its own is.
+        torch.compiler.reset()
     size, process = settings.shape.size, settings.process
     training = dataclasses.replace(
         settings.training, steps=arguments.steps + WARM_UP, batch_size=batch, tracker="none"
@@ -138,7 +164,9 @@ def measured(
         "memory_gb": memory,
     }
     row |= {"faster_than_peer": sorted(ratios)}
-    return row | drawn(unet, process, size, device, arguments.images or batch)
+    # The network that draws is the bare one, whatever it was trained through.
+    images = 0 if training.compile else arguments.images or batch
+    return row | drawn(unet, process, size, device, images)
 
 
 class DeviceClock(Clock):
@@ -174,14 +202,14 @@ def typical(times: Sequence[float]) -> float:
 def drawn(
     unet: nn.Module, process: NoiseProcess, size: int, device: torch.device, images: int
 ) -> dict[str, Any]:
-    """Draw by each sampler; return images/s, and the cost of one pass of the network."""
+    """Draw by each sampler, if any images; return images/s, and the cost of one pass."""
     from torch.utils.flop_counter import FlopCounterMode
 
     unet.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         unet(torch.zeros(1, 3, size, size, device=device), 0)
     clock, rates, on_gpu = now(device), {}, device.type != "cpu"
-    for name in SAMPLERS if on_gpu else ("fast",):
+    for name in (SAMPLERS if on_gpu else ("fast",)) if images else ():
         for _ in range(2 if on_gpu else 1):  # the first warms up
             started = clock()
             sample_unconditional(

@@ -140,9 +140,14 @@ def _joined(kept: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     grid = asdict(first.merged(second))
     request = {**own["request"], "grid": grid, "sections": list(sections)}
     cells = {
-        split: list(dict.fromkeys([*kept["cells"].get(split, ()), *own["cells"].get(split, ())]))
+        split: _one_of_each_arm([*kept["cells"].get(split, ()), *own["cells"].get(split, ())])
         for split in {**kept["cells"], **own["cells"]}
     }
     joined = {name: {**kept.get(name, {}), **own.get(name, {})} for name in ("sections", "seconds")}
     commands = list(dict.fromkeys([*kept["commands"], *own["commands"]]))
     return {**own, **joined, "commands": commands, "request": request, "cells": cells}
+
+
+def _one_of_each_arm(cells: Sequence[str]) -> list[str]:
+    """Keep the last cell of each arm: of other settings, two of them never stand in one table."""
+    return list({cell.rpartition("-")[0]: cell for cell in cells}.values())

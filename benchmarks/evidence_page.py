@@ -136,7 +136,7 @@ def _standings(table: dict[str, Any]) -> Iterator[str]:
     yield from ("## Where c2lst is best, tied or behind", "")
     yield (
         "Against every baseline, by the 95 % interval of the paired difference in mean absolute "
-        "error over seeds and spatial blocks (pigeonhole bootstrap); in brackets the baselines "
+        "error over seeds and spatial blocks; in brackets the baselines "
         "that decide it and that difference, negative where c2lst errs less."
     )
     yield ""
@@ -246,8 +246,8 @@ def _made(study: Path, record: dict[str, Any], central: Path | None) -> Iterator
         "Machine": f"{machine['cores']} cores, {machine['device']}; {machine['system']}",
         "Versions": f"c2lst {', '.join(sorted({cell['c2lst'] for cell in cells}))}; "
         f"Python {machine['python']}; {packages}",
-        "Intervals": "95 %; over seeds (t) for means, over seeds and spatial blocks at once "
-        "(pigeonhole bootstrap, Owen 2007) for paired differences",
+        "Intervals": "95 %, Student's t; over seeds for means, over seeds and spatial blocks at "
+        "once for paired differences",
     }
     yield from grid(["", ""], facts.items())
     yield (

@@ -1,7 +1,8 @@
 """How often the 95 % interval of a mean error holds the mean that the errors were drawn around.
 
 Maps of errors on a square of spots, of which a share falls off with the distance between spots, and
-the intervals of spatial blocks that every metric has, beside those of single spots.
+the intervals of spatial blocks that every metric has, beside those of single spots. Then how often
+the interval of a study, over seeds and blocks at once, leaves 0 out where nothing differs.
 
     python benchmarks/intervals.py
 """
@@ -14,8 +15,12 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from c2lst.evaluation.expression.blocks import RESAMPLES, SpatialBlocks, interval
+from c2lst.study.differences import mean_and_half_width
 
 REACHES = (0.0, 1.5, 3.0)
+SEEDS = (2, 3, 5)
+SIZES = (0.0, 0.5, 1.0, 2.0)
+BLOCKS = 30
 
 
 def main() -> None:
@@ -34,6 +39,11 @@ def main() -> None:
         kinds = (SpatialBlocks.of(xy, RESAMPLES, arguments.seed), single(xy, arguments.seed))
         held = [f"{holds(sampler, maps):.0%}" for sampler in kinds]
         print(f"| {reach:g} | {' | '.join(held)} |")
+    print(f"\n| a seed matters | {' | '.join(f'{n} seeds' for n in SEEDS)} |\n|---|---|---|---|")
+    for size in SIZES:
+        rng = np.random.default_rng(arguments.seed)
+        wrong = [f"{left_out(seeds, size, 10 * arguments.maps, rng):.1%}" for seeds in SEEDS]
+        print(f"| {size:g} | {' | '.join(wrong)} |")
 
 
 def errors(xy: np.ndarray, reach: float, share: float, maps: int, seed: int) -> np.ndarray:
@@ -59,6 +69,22 @@ def holds(sampler: SpatialBlocks, maps: np.ndarray) -> float:
     means = sampler.means(maps)
     ends = np.array([interval(means[:, number]) for number in range(maps.shape[1])])
     return float(((ends[:, 0] <= 1) & (ends[:, 1] >= 1)).mean())
+
+
+def left_out(seeds: int, size: float, studies: int, rng: np.random.Generator) -> float:
+    """Share of studies of no difference that find one.
+
+    Over blocks the variance is 1, a quarter of it another in each seed; a seed's own standard
+    deviation is ``size`` standard errors over blocks.
+    """
+    spots, wrong = np.ones((seeds, BLOCKS)), 0
+    for _ in range(studies):
+        of_seed = rng.standard_normal((seeds, 1)) * size / np.sqrt(BLOCKS)
+        both = 0.5 * rng.standard_normal((seeds, BLOCKS))
+        errors = np.sqrt(0.75) * rng.standard_normal((1, BLOCKS)) + of_seed + both
+        mean, half = mean_and_half_width(errors, spots)
+        wrong += abs(mean) > half
+    return wrong / studies
 
 
 if __name__ == "__main__":

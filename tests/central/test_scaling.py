@@ -11,6 +11,7 @@ import torch
 
 from c2lst.central.builtin import MOST_BYTES
 from c2lst.diffusion.unet import build_unet
+from c2lst.errors import InputError
 from c2lst.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,39 @@ def test_the_benchmark_measures_a_toy_and_writes_its_tables(accelerator, tmp_pat
     assert 2.5 < row["train_flop"] / row["pass_flop"] <= 3
     page = (tmp_path / "accelerator.md").read_text()
     assert "| toy |" in page and "400,000 patches" in page
+
+
+def test_an_interrupted_benchmark_goes_on_and_mixes_no_measurements(
+    accelerator, tmp_path, monkeypatch
+):
+    tried = []
+
+    def measured(settings, device, batch, arguments):
+        tried.append(settings.shape.size)
+        if len(tried) == 2:
+            raise KeyboardInterrupt
+        row = {"precision": "fp32", "parameters": 1, "train_flop": None, "train_images_s": 1.0}
+        row |= {"sustained_flops": None, "share_of_peak": None, "memory_gb": 1.0}
+        return row | {"faster_than_peer": [], "sample_images_s": {"fast": 1.0}}
+
+    monkeypatch.setattr(accelerator, "measured", measured)
+    monkeypatch.setattr(accelerator, "best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    words = ["-o", str(tmp_path), "--presets", "tiny", "small", "--steps"]
+    with pytest.raises(KeyboardInterrupt):
+        accelerator.main([*words, "2"])
+    accelerator.main([*words, "2"])
+    assert tried == [32, 48, 48]
+    with pytest.raises(InputError, match="another steps, found 2, expected 3"):
+        accelerator.main([*words, "3"])
+
+
+def test_what_trained_through_the_compiler_is_not_said_to_draw_through_it(accelerator):
+    settings = accelerator.settings_of("toy", False)
+    found = accelerator.drawn(
+        build_unet(settings.shape), settings.process, 16, torch.device("cpu"), images=0
+    )
+    assert found["sample_images_s"] == {} and found["pass_flop"] > 0
 
 
 @pytest.mark.parametrize(

@@ -113,3 +113,21 @@ def test_the_page_in_the_repository_says_what_the_kept_results_say(
     commands = kept_results.read_commands(tmp_path)
     found = page.write_evidence(tmp_path, tmp_path / "docs", commands, Path(BUILTIN), kept=True)
     assert found.read_text(encoding="utf-8") == text
+
+
+def test_of_two_cells_of_one_arm_the_page_has_that_of_the_folder(kept_results, tmp_path):
+    """They are of other settings: together, they would count as two seeds."""
+    kept = evidence(tmp_path / "first", sections=("A",), fractions=(0.1,))
+    own = evidence(tmp_path / "second", sections=("A",), fractions=(0.1,))
+    kept_results.keep(kept, tmp_path / "kept")
+    record = read_record(own / "study")
+    split = next(iter(record["cells"]))
+    cells = own / "study" / "splits" / split / "cells"
+    old = record["cells"][split][0]
+    new = f"{old.rpartition('-')[0]}-other"
+    (cells / old).rename(cells / new)
+    record["cells"][split][0] = new
+    write_json(own / "study" / "study.json", record)
+    kept_results.take_up(tmp_path / "kept", own, [])
+    joined = read_record(own / "study")["cells"][split]
+    assert new in joined and old not in joined and len(joined) == len(record["cells"][split])

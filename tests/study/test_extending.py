@@ -177,3 +177,17 @@ def test_an_unknown_network_is_refused_before_anything_is_done(small_legacy, tmp
     with pytest.raises(InputError, match="networks"):
         run_study([small_legacy], tmp_path / "study", toy_settings(tmp_path), grid)
     assert not (tmp_path / "study").exists()
+
+
+def test_a_section_that_was_read_for_other_patches_is_refused(
+    small_legacy, grid, tmp_path, monkeypatch
+):
+    def interrupted(study, task):
+        raise RuntimeError("before any split has begun")
+
+    monkeypatch.setattr(running, "do", interrupted)
+    settings = toy_settings(tmp_path)
+    run_study([small_legacy], tmp_path / "study", settings, grid)
+    other = dataclasses.replace(settings, patch_um=settings.patch_um / 2)
+    with pytest.raises(InputError, match="another patch_um"):
+        run_study([small_legacy], tmp_path / "study", other, grid)

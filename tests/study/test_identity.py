@@ -53,6 +53,15 @@ def test_the_predictor_and_the_size_of_the_pool_shape_nothing_that_is_shared():
     assert list(differences((*EVERY, "central"), as_written(settings()), new)) == []
 
 
+@pytest.mark.parametrize("part", ["central", "adapter"])
+def test_the_batch_of_a_training_shapes_it(part):
+    training = getattr(settings(), part).training
+    other = dataclasses.replace(training, batch_size=training.batch_size + 1)
+    new = changed(settings(), part, training=other)
+    found = [name for name, *_ in differences((*EVERY, "central"), as_written(settings()), new)]
+    assert found == [f"{part}.training.batch_size"]
+
+
 def test_what_an_older_version_did_not_know_was_at_its_default():
     old = as_written(settings())
     del old["adapter"]["gene_dropout"]

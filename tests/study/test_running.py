@@ -1,6 +1,8 @@
+import contextlib
 import json
 import os
 import shutil
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +10,7 @@ import pytest
 
 from c2lst.errors import InputError
 from c2lst.storage import one_writer
-from c2lst.study import StudySettings, run_study, running
+from c2lst.study import StudySettings, run_study, running, workers
 from c2lst.study.grid import Cell, SplitKey
 from c2lst.study.results import KEYS, read_table
 from c2lst.study.workers import Failure, work_off
@@ -199,6 +201,21 @@ def test_processes_do_what_follows_too_and_outlive_a_failure(tmp_path):
 def test_a_process_that_dies_is_one_line():
     with pytest.raises(InputError, match=r"a process died.*--jobs"):
         list(work_off(["a"], die, lambda task, failure: [], jobs=2))
+
+
+def test_a_process_that_dies_between_two_tasks_is_one_line(monkeypatch):
+    class Dying(workers._Here):
+        def submit(self, function, /, *arguments, **options):
+            if "second" in arguments:
+                raise BrokenProcessPool("a process died while nobody waited for it")
+            return super().submit(function, *arguments, **options)
+
+    monkeypatch.setattr(workers, "_executor", lambda jobs: contextlib.nullcontext(Dying()))
+    ended = []
+    with pytest.raises(InputError, match=r"a process died.*--jobs"):
+        for task, _ in work_off(["first", "second"], str, lambda task, failure: [], jobs=1):
+            ended.append(task)
+    assert ended == ["first"]
 
 
 def test_what_follows_goes_before_what_waits():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import torch
 from torch import nn
@@ -157,7 +159,9 @@ def peak_flops(settings: TrainSettings, device: torch.device) -> float | None:
     if device.type != "cuda":
         return None
     name = device_name(device)
-    low, full = next((v for k, v in PEAKS.items() if k in name), (None, None))
+    # To the end of the word: an L40 is no L4, an A10G no A10, an RTX A1000 no A100.
+    found = (v for k, v in PEAKS.items() if re.search(rf"{k}(?!\w)", name))
+    low, full = next(found, (None, None))
     peak = low if precision_on(device, settings.precision) in LOW else full
     return None if peak is None else peak * 1e12
 

@@ -33,7 +33,7 @@ SHAPED_BY: Mapping[str, tuple[str, ...]] = {
 }
 """Stage of the shared work to the settings of a run that shape it."""
 
-_FREE = ("per_spot", "batch_size")
+_FREE = ("synthesis.per_spot", "synthesis.batch_size")
 """Of the synthesis: how large the pool is, which can grow, and what only memory depends on."""
 
 
@@ -60,7 +60,7 @@ def _compared(
     name: str, before: Mapping[str, Any], settings: Any, path: str = ""
 ) -> Iterator[tuple[str, object, object]]:
     new, full = getattr(settings, name), f"{path}{name}"
-    if name in _FREE:
+    if full in _FREE:
         return
     if dataclasses.is_dataclass(new):
         for field in dataclasses.fields(new):
@@ -119,7 +119,8 @@ def cell_key(
         stages += ["adapt", "synthesize"]
     shaping = {name: _plain(getattr(settings, name)) for s in stages for name in SHAPED_BY[s]}
     for name in _FREE:
-        shaping.get("synthesis", {}).pop(name, None)
+        part, _, own = name.partition(".")
+        shaping.get(part, {}).pop(own, None)
     fitted = dataclasses.asdict(prediction)
     # By what it computes, not by its name; and only where something reads it.
     del fitted["encoder"]

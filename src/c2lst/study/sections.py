@@ -21,15 +21,19 @@ def read_sections(study: Study, paths: Sequence[Path], record: dict[str, Any]) -
     Raises
     ------
     InputError
-        If a section cannot be read, or the study has another one of its name.
+        If a section cannot be read, or the study has another of its name, or other patches of it.
     """
+    size, patch_um = _patch(study)
+    asked = {"size": size, "patch_um": patch_um}
     with progress_bar("read", len(paths)) as bar:
         for path in paths:
             name = record["sections"].get(str(path))
             if name is None or not study.section_folder(name).is_dir():
                 name = _read(study, path, record)
                 record["sections"][str(path)] = name
+                record.setdefault("patches", {})[name] = asked
                 write_record(study.root, record)
+            _check_patches(study, name, record, asked)
             bar.advance(note=name)
     return [record["sections"][str(path)] for path in paths]
 
@@ -70,6 +74,23 @@ def _check_same(path: Path, section: Section, kept: Section) -> None:
                 expected=expected,
                 remedy="choose a new folder with -o, or give the same section",
             )
+
+
+def _check_patches(
+    study: Study, name: str, record: dict[str, Any], asked: dict[str, float]
+) -> None:
+    """Make sure that a section was read for patches as they are asked for now.
+
+    Its splits know, once they have begun; a study that ended before has none.
+    """
+    # Records of earlier versions say nothing of patches: they are taken as given.
+    for what, found in record.get("patches", {}).get(name, asked).items():
+        if found != asked[what]:
+            raise InputError(
+                study.section_folder(name), f"was read for patches of another {what}",
+                found=found, expected=asked[what],
+                remedy="choose a new folder with -o, or give the same settings",
+            )  # fmt: skip
 
 
 def _patch(study: Study) -> tuple[int, float]:

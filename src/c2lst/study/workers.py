@@ -71,22 +71,18 @@ def work_off(
     """
     waiting = deque(tasks)
     running: dict[Future[Failure | None], Task] = {}
-    with _executor(jobs) as executor:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                task = waiting.popleft()
-                running[executor.submit(attempt, work, task)] = task
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                task = running.pop(future)
-                failure = _answer(future)
-                yield task, failure
-                waiting.extendleft(reversed(followed_by(task, failure)))
-
-
-def _answer(future: Future[Failure | None]) -> Failure | None:
     try:
-        return future.result()
-    except BrokenProcessPool as error:
+        with _executor(jobs) as executor:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    task = waiting.popleft()
+                    running[executor.submit(attempt, work, task)] = task
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    task = running.pop(future)
+                    failure = future.result()
+                    yield task, failure
+                    waiting.extendleft(reversed(followed_by(task, failure)))
+    except BrokenProcessPool as error:  # an answer tells of it, or the next task that is sent
         raise InputError(
             "study",
             "a process died; most often memory ran out",
