@@ -147,9 +147,11 @@ def test_the_command_says_what_one_patient_is_worth(sections, tmp_path):
     options = ["--network", "none", "--encoder", "random", "--genes", "10"]
     refused = CliRunner().invoke(app, ["benchmark", *folders, "-o", str(tmp_path / "o"), *options])
     assert "all of one patient" in str(refused.exception)
-    options += ["--by", "section", "-o", str(tmp_path / "out")]
+    options += ["--by", "section", "-o", str(tmp_path / "out"), "--as-is"]
     result = CliRunner().invoke(app, ["benchmark", *folders, *options])
     assert result.exit_code == 0, result.output
+    made = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    assert made["request"]["settings"]["normalise"] is False
     assert "no benchmark of other patients" in result.output
     assert "one patient" in json.loads((tmp_path / "out" / "benchmark.json").read_text())["caution"]
 

@@ -224,6 +224,7 @@ def test_images_do_not_depend_on_the_batch_or_on_who_draws_them(saved):
     # Sums in half width are rounded by their order: at most one level of 255.
     assert np.abs(shared.astype(int) - together).max() <= 1
     assert np.abs(together[0].astype(int) - together[1]).max() > 10
+    assert np.abs(model.sample(1, seed=4)[0].astype(int) - together[0]).max() > 10
 
 
 @pytest.fixture(scope="module")

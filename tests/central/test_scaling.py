@@ -1,6 +1,7 @@
 """What docs/scaling.md leads to: the accelerator benchmark, launch files, the built-in recipe."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -76,6 +77,20 @@ def test_what_trained_through_the_compiler_is_not_said_to_draw_through_it(accele
 )
 def test_scripts_are_of_valid_syntax(script):
     subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_a_launcher_on_a_cluster_gets_the_cores_of_its_node(tmp_path):
+    """Slurm's commands are stood in for; its srun has forgotten what sbatch was told."""
+    for name, says in (("scontrol", "echo node"), ("srun", 'echo "$SRUN_CPUS_PER_TASK"')):
+        (tmp_path / name).write_text(f"#!/bin/bash\n{says}\n")
+        (tmp_path / name).chmod(0o755)
+    given = {"SLURM_JOB_NODELIST": "node", "SLURM_NNODES": "1", "SLURM_CPUS_PER_TASK": "24"}
+    told = subprocess.run(
+        ["bash", LAUNCH / "pretrain.sbatch", "collection", "output"],
+        env=os.environ | given | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert told.stdout == "24\n"
 
 
 def test_the_launcher_knows_its_settings():

@@ -95,6 +95,29 @@ def test_samples_as_a_sheet_and_one_by_one(central, tmp_path):
     assert call("sample", central, "-n", 3, "-o", tmp_path / "s", "--seed", 1).exit_code == 0
     assert (tmp_path / "s.png").is_file()
     assert len(list((tmp_path / "s").glob("0*.png"))) == 3
+    few = ("sample", central, "-n", 1, "--sampler", "faithful")
+    assert call(*few, "-o", tmp_path / "many.png").exit_code == 0
+    call(*few[:-2], "-o", tmp_path / "fast.png")
+    assert (tmp_path / "many.png").read_bytes() != (tmp_path / "fast.png").read_bytes()
+
+
+def test_a_training_goes_on_from_another_model(folder, central, tmp_path):
+    few = ("--steps", 1, "--batch-size", 2, "--watch", 0, "--seed", 9)
+    how = ("--precision", "fp32", "--no-compile", "--tracker", "none")
+    assert pretrain(folder, tmp_path / "more", *few, *how, "--from", central).exit_code == 0
+    more = CentralModel.load(tmp_path / "more")
+    training = more.provenance["settings"]["training"]
+    assert (training["precision"], training["compile"], training["tracker"]) == (
+        "fp32", False, "none",
+    )  # fmt: skip
+    first, fresh = CentralModel.load(central), tmp_path / "fresh"
+    pretrain(folder, fresh, *few, *how)
+
+    def apart(model):
+        pairs = zip(model.unet.parameters(), first.unet.parameters(), strict=True)
+        return sum(float((a - b).detach().abs().sum()) for a, b in pairs)
+
+    assert 0 < apart(more) < 0.5 * apart(CentralModel.load(fresh))
 
 
 def test_publishing_to_a_folder(central, tmp_path):
@@ -104,6 +127,15 @@ def test_publishing_to_a_folder(central, tmp_path):
     assert result.exit_code == 0
     assert "license: cc0-1.0" in (tmp_path / "out" / "README.md").read_text()
     assert CentralModel.load(tmp_path / "out").hash == CentralModel.load(central).hash
+    (tmp_path / "recipe.txt").write_text("c2lst pretrain OURS")
+    call("publish", central, "--to", tmp_path / "half", "--half",
+         "--recipe", tmp_path / "recipe.txt")  # fmt: skip
+    assert "c2lst pretrain OURS" in (tmp_path / "half" / "README.md").read_text()
+    sizes = [
+        sum(p.stat().st_size for p in (tmp_path / name / "unet").glob("*.safetensors"))
+        for name in ("half", "out")
+    ]
+    assert 0 < sizes[0] < 0.6 * sizes[1]
     with pytest.raises(InputError, match="nothing is uploaded"):
         call("publish", central, "--to", tmp_path / "out", "--public")
 

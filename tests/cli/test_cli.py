@@ -1,11 +1,14 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from c2lst import __version__
 from c2lst.cli.app import app
+from c2lst.data.section import Section
+from c2lst.data.split import SpotSplit
 from c2lst.errors import InputError
 from toy import TOML
 
@@ -98,7 +101,6 @@ def test_the_verbs_do_by_hand_what_run_strings_together(small_legacy, tmp_path):
 
 
 def _write_patches(folder):
-    import numpy as np
     from PIL import Image
 
     rng = np.random.default_rng(0)
@@ -109,9 +111,23 @@ def _write_patches(folder):
 
 def test_simulated_tissue_is_read_back_as_a_section(tmp_path):
     call("simulate", "-o", tmp_path / "slide", "--spots", 4, 4)
-    result = call("ingest", tmp_path / "slide", "-o", tmp_path / "section")
-    assert result.exit_code == 0
-    assert (tmp_path / "section" / "st" / "SIM.h5ad").is_file()
+    call("simulate", "-o", tmp_path / "other", "--spots", 4, 4, "--name", "CONTROL",
+         "--uninformative-image")  # fmt: skip
+    for slide, name in (("slide", "SIM"), ("other", "CONTROL")):
+        result = call("ingest", tmp_path / slide, "-o", tmp_path / name, "--size", 32)
+        assert result.exit_code == 0
+    shown, control = (Section.load(tmp_path / name, name) for name in ("SIM", "CONTROL"))
+    assert (shown.counts != control.counts).nnz == 0
+    assert not np.array_equal(shown.patches[:], control.patches[:])
+
+
+def test_some_of_the_sampled_spots_are_kept_for_validation(small_section, tmp_path):
+    small_section.save(tmp_path / "section")
+    split = ("split", tmp_path / "section", "--fraction", 0.5, "--val-fraction")
+    for share, kept in ((0, 0), (0.25, 9)):
+        call(*split, share, "-o", tmp_path / "split.json")
+        drawn = SpotSplit.load(tmp_path / "split.json")
+        assert len(drawn.val) == kept and len(drawn.train) == 36 - kept
 
 
 def test_doctor_says_what_is_there():

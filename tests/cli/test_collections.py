@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -51,6 +53,28 @@ def test_what_is_collected_is_told_and_trained_on(tiles, tmp_path, capsys):
     )  # fmt: skip
     told = CentralModel.load(tmp_path / "central").provenance["patches"]
     assert told["licence"] == "CC0" and told["patch_um"] == 32.0
+
+
+def test_patches_of_another_collection_are_copies(tiles, tmp_path, capsys):
+    few = tmp_path / "few"
+    few.mkdir()
+    for number in range(3):
+        (few / f"{number}.png").write_bytes((tiles / f"{number:02d}.png").read_bytes())
+    run("collect", few, "-o", tmp_path / "first")
+    capsys.readouterr()
+    run("collect", tiles, "-o", tmp_path / "second", "--against", tmp_path / "first")
+    assert "also in first" in capsys.readouterr().out
+    manifest = json.loads((tmp_path / "second" / "collection.json").read_text())
+    assert manifest["patches"] == 9
+
+
+@pytest.mark.parametrize(("stride", "patches"), [((), 4), (("--stride-um", 16), 9)])
+def test_patches_of_a_slide_lie_as_far_apart_as_asked(tmp_path, stained_image, stride, patches):
+    Image.fromarray(stained_image(128, 128, seed=1)).save(tmp_path / "slide.png")
+    run("collect", tmp_path / "slide.png", "-o", tmp_path / "out", "--mpp", 0.5, "--size", 64,
+        "--patch-um", 32, "--copies", "flag", *stride)  # fmt: skip
+    manifest = json.loads((tmp_path / "out" / "collection.json").read_text())
+    assert manifest["patches"] == patches
 
 
 def test_unreadable_images_are_listed(tiles, tmp_path, capsys):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from c2lst.cli.app import app
 from c2lst.errors import InputError
 from c2lst.superres.maps import SuperresMaps
+from c2lst.superres.model import SuperresModel
 
 SMALL = ("--steps", "2", "--batch-size", "2", "--width", "16", "--lr-size", "4")
 
@@ -47,8 +50,19 @@ def test_a_held_out_area_is_predicted_and_scored(made, tmp_path):
     table = anndata.read_h5ad(tmp_path / "o.h5ad")
     assert table.n_vars == 3 and {"sd", "log1p"} <= set(table.layers)
     assert not (made / ".model.work").exists()
+    spots = table.X.sum()
+    c2lst("predict", made / "model", made / "maps", "--section", "S03", "-o", tmp_path / "f.h5ad",
+          *few, "--free", "--solver", "dpm++")  # fmt: skip
+    measured = SuperresMaps.load(made / "maps").samples[2].counts.sum()
+    assert spots == pytest.approx(measured, rel=1e-3)
+    assert anndata.read_h5ad(tmp_path / "f.h5ad").X.sum() != pytest.approx(measured, rel=1e-3)
     c2lst("evaluate", made / "model", made / "maps", "-o", tmp_path / "scores", *few)
-    assert (tmp_path / "scores/scores.csv").is_file()
+    assert set(pd.read_csv(tmp_path / "scores/scores.csv")["sample"]) == {"S03"}
+    c2lst("evaluate", made / "model", made / "maps", "-o", tmp_path / "all", *few, "--seen",
+          "--free", "--solver", "dpm++")  # fmt: skip
+    assert set(pd.read_csv(tmp_path / "all/scores.csv")["sample"]) == {"S01", "S02", "S03"}
+    how = json.loads((tmp_path / "all/summary.json").read_text())
+    assert (how["seen"], how["consistent"], how["solver"]) == (True, False, "dpm++")
 
 
 def test_a_section_is_predicted(made, small_section, tmp_path):
@@ -78,6 +92,15 @@ def test_components_are_left_out_by_name(made, tmp_path):
     card = (tmp_path / "m/README.md").read_text()
     assert "graph_layer" in card and "use_image" in card
     assert not (tmp_path / "m/regression.safetensors").exists()
+    c2lst("train", made / "maps", "-o", tmp_path / "o", *SMALL, "--no-regression", "--no-residual",
+          "--normalisation", "paper", "--graph", "intensity_ratio", "--image-px", 2,
+          "--crop-px", 8, "--precision", "bf16")  # fmt: skip
+    settings = SuperresModel.load(tmp_path / "o").settings
+    assert (settings.residual, settings.normalisation, settings.graph) == (
+        False, "paper", "intensity_ratio",
+    )  # fmt: skip
+    assert (settings.image_px, settings.crop_px) == (2, 8)
+    assert settings.training.precision == "bf16"
     with pytest.raises(InputError, match="learning-rate"):
         c2lst("train", made / "maps", "-o", tmp_path / "x", *SMALL, "--learning-rate", -1)
     with pytest.raises(InputError, match="unknown name"):
@@ -139,7 +162,13 @@ def test_patients_are_read_with_all_sources_or_none(small_legacy, tmp_path):
 def test_simulated_spots_are_sampled_as_asked(tmp_path):
     few = ("--patients", 1, "--n-genes", 3, "--side-um", 400, "--bin-um", 20)
     c2lst("build", "simulated", "-o", tmp_path / "maps", *few, "--sampling", "discs")
-    assert SuperresMaps.load(tmp_path / "maps").sampling == "discs"
+    maps = SuperresMaps.load(tmp_path / "maps")
+    assert maps.sampling == "discs"
+    c2lst("build", "simulated", "-o", tmp_path / "deep", *few, "--depth", 2,
+          "--uninformative-image")  # fmt: skip
+    deep = SuperresMaps.load(tmp_path / "deep")
+    assert deep.samples[0].counts.sum() == pytest.approx(4 * maps.samples[0].counts.sum(), rel=0.1)
+    assert not np.array_equal(deep.samples[0].image, maps.samples[0].image)
 
 
 def test_an_output_that_is_not_replaced_is_refused_before_maps_are_made(made, tmp_path):

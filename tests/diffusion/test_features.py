@@ -57,3 +57,10 @@ def test_a_process_of_other_levels_is_read_at_the_same_share_of_them(unet, image
     features = denoiser_features(unet, NoiseProcess(steps=levels), images[:2], turns=(0,))
     assert list(dict.fromkeys(level for level, _ in features)) == chosen
     assert joined(features).shape[0] == 2
+
+
+def test_a_pass_is_waited_for_once_a_part(unet, images, monkeypatch):
+    copies, plain = [], torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: copies.append(self) or plain(self))
+    denoiser_features(unet, NoiseProcess(), images, timesteps=(50,), turns=(0,))
+    assert len(copies) == 3

@@ -143,3 +143,25 @@ def test_windows_are_cut_where_they_are_said_to_be(top, left):
     cut = windows(images, 4, torch.tensor([top, 0]), torch.tensor([left, 4]))
     assert torch.equal(cut[0], images[0, :, top : top + 4, left : left + 4])
     assert torch.equal(cut[1], images[1, :, :4, 4:])
+
+
+def test_augmentation_reads_no_number_back_from_the_device():
+    """On ``meta`` there are none to read: whatever asks for one fails, where a GPU would wait."""
+    images = torch.empty((4, 3, 8, 8), device="meta")
+    choice = torch.zeros(4, dtype=torch.int64, device="meta")
+    assert dihedral(images, choice).shape == images.shape
+    assert windows(images, 4, choice, choice).shape == (4, 3, 4, 4)
+
+
+def test_turning_keeps_strides_and_takes_no_images():
+    images = torch.rand(4, 8, 8, 3).permute(0, 3, 1, 2)
+    assert dihedral(images, torch.arange(4)).stride() == images.stride()
+    assert dihedral(images[:0], torch.arange(0)).shape == (0, 3, 8, 8)
+
+
+@pytest.mark.parametrize("process", PROCESSES[:2])
+def test_the_tables_of_a_loss_go_to_the_device_once(process):
+    loss, images = DenoisingLoss(process), torch.empty((2, 3, 4, 4), device="meta")
+    times = torch.zeros(2, dtype=torch.int64, device="meta")
+    loss(loss.add_noise(images, images, times), images, images, times)
+    assert {t.device.type for t in (loss.alphas, loss.sigmas, loss.weights)} == {"meta"}

@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from c2lst.diffusion import processes
 from c2lst.diffusion.trainer import TrainSettings
+from c2lst.errors import InputError
 from c2lst.storage import read_json
 from children import expect_input_error, train_and_save, train_together
 from toy_training import close, same
@@ -85,3 +87,21 @@ def test_low_precision_is_alike(tmp_path):
     one, two = ended(tmp_path / "one", 1, low), ended(tmp_path / "two", 2, low)
     assert close(one[0][0], two[0][0], tolerance=1e-3)
     assert torch.isfinite(two[0][0]["0.weight"]).all()
+
+
+def test_processes_that_do_not_find_one_another_are_refused(monkeypatch):
+    """accelerate joins none on Apple's GPUs: each would write as the main process."""
+    processes.Processes()  # what accelerate finds here is what it finds there: one process
+    monkeypatch.setattr(processes, "best_device", lambda: torch.device("mps"))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="do not find one another, found WORLD_SIZE=2 on mps"):
+        processes.Processes()
+
+
+def test_many_small_weights_are_counted_once_each(monkeypatch):
+    monkeypatch.setattr(processes, "BUCKET", 100)
+    counted, plain = [], torch.Tensor.numel
+    monkeypatch.setattr(torch.Tensor, "numel", lambda self: counted.append(self) or plain(self))
+    buckets = [len(bucket) for bucket in processes._buckets([torch.zeros(4)] * 60)]
+    assert buckets == [25, 25, 10] and len(counted) == 60

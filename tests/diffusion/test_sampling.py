@@ -83,6 +83,23 @@ def test_many_steps_of_the_fast_solver_end_where_the_papers_do(kind):
     assert (ends[0] - ends[1]).abs().mean() < 0.02
 
 
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_an_image_that_is_first_seen_far_beyond_the_data_is_held_to_their_range(name):
+    process = NoiseProcess()
+    alphas, sigmas = process.alphas_sigmas()
+    exact = gaussian_denoiser(process)
+
+    def beyond(noisy, timestep, chosen):
+        if timestep < process.steps - 1:
+            return exact(noisy, timestep, chosen)
+        return (noisy - alphas[timestep] * 300) / sigmas[timestep]
+
+    ends = [
+        sample(denoise, range(4), (3, 4, 4), process, SAMPLERS[name]) for denoise in (exact, beyond)
+    ]
+    assert (ends[0] - ends[1]).abs().mean() < 0.01
+
+
 @pytest.mark.parametrize("kind", PROCESSES)
 @pytest.mark.parametrize("steps", [3, 10, 25, 50, 400])
 def test_noise_levels_fall_from_pure_noise_to_the_finest(kind, steps):

@@ -77,6 +77,16 @@ def test_a_generator_that_ignores_genes_is_not_told_from_its_controls():
     assert "does not measurably follow" in deaf[0].verdict
 
 
+@pytest.mark.parametrize("control", [SHUFFLED, UNCONDITIONAL])
+def test_what_one_control_shows_too_is_no_margin(control):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 30, 1))
+    arms = dict.fromkeys(ARMS, np.zeros_like(x)) | {SYNTHETIC: x + y, control: x + y}
+    found = follow("genes", ("A",), arms, y, np.arange(30), real=(x, y), held_out=9)
+    row = found.mean
+    assert row["estimate"] > 0.5 and row["margin"] == row["margin_high"] == 0 and not found.follows
+
+
 def test_a_generator_of_opposite_sign_does_not_follow():
     assert not judge(lambda rng, asked: paint(rng, -asked)).follows
 

@@ -80,6 +80,14 @@ def test_identical_sets_have_full_precision_and_a_kernel_distance_of_zero():
     assert distance.low < 0 < distance.high
 
 
+def test_recall_is_the_precision_of_the_sets_exchanged():
+    real, generated = normal(80), normal(50, shift=0.5, scale=0.7, seed=1)
+    forth, back = neighbourhood(real, generated), neighbourhood(generated, real)
+    np.testing.assert_array_equal(forth.recall, back.precision)
+    np.testing.assert_array_equal(forth.precision, back.recall)
+    assert 0 < forth.recall.mean() < forth.precision.mean() < 1
+
+
 def test_disjoint_sets_share_nothing():
     assert scores(normal(50), normal(50, shift=100, seed=1)) == [0, 0, 0, 0]
 

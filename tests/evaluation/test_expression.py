@@ -8,7 +8,7 @@ from scipy.stats import pearsonr, spearmanr
 
 from c2lst.errors import InputError
 from c2lst.evaluation.expression import DEFAULT_METHOD, compare, evaluate
-from c2lst.evaluation.expression.blocks import SpatialBlocks
+from c2lst.evaluation.expression.blocks import SpatialBlocks, interval
 
 
 def predictions(
@@ -131,6 +131,10 @@ def test_blocks_partition_the_spots_and_resamples_agree_with_brute_force():
     blocks = SpatialBlocks.of(rng.uniform(0, 9, (80, 2)), 20, 0)
     np.testing.assert_array_equal(blocks.members.sum(axis=0), 1)
     assert 6 <= len(blocks.members) <= 36
+    # The far border is no block of its own.
+    square = np.argwhere(np.ones((12, 12))) * 100.0
+    assert SpatialBlocks.of(square, 2, 0).members.sum(axis=1).tolist() == [4] * 36
+    assert interval(np.append(np.arange(1001.0), np.nan)) == (25, 975)
     x, y = rng.normal(size=(80, 3)), rng.normal(size=(80, 3))
     fast = blocks.pearson(x, y)
     for resample in (0, 7):

@@ -150,6 +150,9 @@ def test_held_out_noise_levels_are_spread_evenly_and_noise_is_common(base, spots
     middle = (torch.arange(per_spot.shape[1]) + 0.5) * 1000 / per_spot.shape[1]
     assert ((per_spot - middle).abs() <= 500 / per_spot.shape[1] + 1).all()
     assert len(np.unique(np.histogram(everything["timesteps"], 4, (0, 1000))[0])) == 1
+    # Spots fill the gaps of each other: as far apart as evenly spread levels, or 1.6 times that.
+    gaps = np.diff(np.sort(everything["timesteps"]), prepend=0, append=1000)
+    assert gaps.max() < 3 * 1000 / len(held_out)
     seen = []
 
     def network(noisy, timesteps, expression):
@@ -263,6 +266,12 @@ def test_the_command_says_what_was_trained(base, spots, tmp_path):
     loaded = LocalModel.load(tmp_path / "adapter", CentralModel.load(tmp_path / "central"))
     config = {"n_genes": 12, "width": 4, "blocks": "up_blocks.*", "null": "base"}
     assert loaded.network.config == config | {"missing_mask": True, "rank": 0}
+    assert loaded.provenance["early_stop"] is not None
+    again = [*where[:-1], tmp_path / "to-the-end", *options, "--no-early-stop"]
+    CliRunner().invoke(app, ["adapt", *map(str, again)], catch_exceptions=False)
+    central = CentralModel.load(tmp_path / "central")
+    whole = LocalModel.load(tmp_path / "to-the-end", central).provenance
+    assert whole["early_stop"] is None and whole["learnt_spots"] == len(split.train)
     refused = ["adapt", *map(str, where), "--method", "lora", "--null", "base"]
     assert isinstance(CliRunner().invoke(app, refused).exception, InputError)
 

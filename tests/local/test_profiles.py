@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from c2lst.data.preprocessing import Preprocessing
 from c2lst.local.profiles import draw_profiles, resequenced
 
 
@@ -71,6 +72,14 @@ def test_jittered_profiles_are_resequenced_ones_on_the_adapters_scale(spots, tra
     assert profiles.sources[::400].tolist() == training.barcodes.tolist()
 
 
+def test_a_jittered_profile_of_all_genes_adds_up(spots):
+    section, split, _ = spots
+    fitted = Preprocessing.fit(section, split, genes=tuple(section.genes.tolist()))
+    profiles = draw_profiles(split.training(section), fitted, "jitter", per_spot=3)
+    normalised = np.expm1(fitted.scaler.unscale(profiles.scaled))
+    np.testing.assert_allclose(normalised.sum(axis=1), fitted.scaler.target_sum, rtol=1e-3)
+
+
 @pytest.mark.parametrize("by", ["expression", "space"])
 def test_mixed_profiles_lie_between_two_close_spots(spots, training, by):
     fitted = spots[2]
@@ -78,6 +87,7 @@ def test_mixed_profiles_lie_between_two_close_spots(spots, training, by):
     scaled = fitted.expression(training)
     places = scaled if by == "expression" else training.centres_um
     row = {b: i for i, b in enumerate(training.barcodes.tolist())}
+    shares = []
     for index, source in enumerate(profiles.sources.tolist()):
         a, b = (row[parent] for parent in source.split("+"))
         assert a == index // 4 and a != b
@@ -88,6 +98,10 @@ def test_mixed_profiles_lie_between_two_close_spots(spots, training, by):
         ):  # fmt: skip
             low, high = np.minimum(values[a], values[b]), np.maximum(values[a], values[b])
             assert (mixed >= low - 1e-5).all() and (mixed <= high + 1e-5).all()
+        apart = scaled[b] - scaled[a]
+        shares.append((profiles.scaled[index] - scaled[a]) @ apart / (apart @ apart))
+    # Of Beta(1, 2), the mean is a third: a mixed profile is more of its first spot.
+    assert np.mean(shares) == pytest.approx(1 / 3, abs=0.08)
     assert profiles.origin["mixup_by"] == by
 
 

@@ -212,6 +212,20 @@ def test_the_command_writes_figure_table_and_numbers(made, tmp_path):
     assert not (tmp_path / ".sweep.work").exists()
 
 
+def test_the_command_moves_a_signature_from_a_spot_that_is_asked_for(made, tmp_path):
+    genes = made.local.preprocessing.panel.genes
+    (tmp_path / "tumour.csv").write_text(f"gene,weight\n{genes[0]},2\n{genes[1]},-1\n")
+    asked = ("--signature", tmp_path / "tumour.csv", "--spot", made.split.train[-1])
+    steps = ("--from", 0, "--to", 1, "--steps", 2, "--noises", 1, "--nulls", 0)
+    out = tmp_path / "sweep"
+    result = call(made, "sweep", "-o", out, *asked, *steps, "--sampler", "faithful")
+    assert result.exit_code == 0, result.output
+    written = json.loads((out / "sweep.json").read_text())
+    assert written["moved"] == {genes[0]: 1.0, genes[1]: -0.5}
+    assert written["spot"] == made.split.train[-1] and written["steps"] == [0, 1]
+    assert written["sampler"] == "faithful"
+
+
 def test_the_command_takes_one_kind_of_genes(made, tmp_path):
     for arguments in ((), ("--gene", "A", "--genes", "A,B")):
         result = call(made, "sweep", "-o", tmp_path / "out", *arguments)

@@ -170,11 +170,12 @@ def test_the_command_draws_for_the_profiles_of_a_file(home, spots):
     counts = split.training(section).adata[:3].to_df().astype(int)
     (counts + 1).to_csv(home / "mine.csv")
     given = ["--profiles", home / "mine.csv", "--guidance-interval", "0.2", "2"]
-    call(*command(home, *given))
+    call(*command(home, *given, "--sampler", "faithful"))
     pairs = SyntheticPairs.load(home / "syn")
     assert pairs.source_barcodes.tolist() == counts.index.tolist()
     assert pairs.provenance["profiles"]["file"] == "mine.csv"
     assert pairs.provenance["settings"]["guidance_interval"] == [0.2, 2.0]
+    assert pairs.sampler == "faithful"
     split.part(section, "test").adata[:1].to_df().astype(int).to_csv(home / "mine.csv")
     with pytest.raises(InputError, match="has the barcode of a spot outside the training spots"):
         call(*command(home, *given, output="other"))

@@ -48,6 +48,16 @@ def test_a_budget_is_refused_before_a_patch_is_looked_at(small_legacy, tmp_path,
     assert isinstance(done.exception, InputError) and "budget, found 5000" in str(done.exception)
 
 
+def test_regions_are_planned_where_regions_are_asked_for(small_legacy, tmp_path):
+    done = call(
+        small_legacy, "--budget", 18, "--shape", "roi", "--roi-um", 500, "--encoder", "random",
+        "-o", tmp_path / "plan",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    plan = json.loads((tmp_path / "plan" / "plan.json").read_text())
+    assert plan["shape"] == "roi" and plan["regions_um"]
+
+
 def test_an_image_alone_gets_an_array_of_its_own(small_legacy, tmp_path):
     image = small_legacy / "S1.png"
     section = read(small_legacy, size=128)

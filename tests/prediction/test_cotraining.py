@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from c2lst.errors import InputError
+from c2lst.prediction import cotraining
 from c2lst.prediction.cotraining import CotrainingSettings, CrossFittedNetwork
 from c2lst.prediction.networks import ARCHITECTURES, predict_patches
 
@@ -36,6 +37,25 @@ def test_out_of_fold_predictions_come_from_the_network_that_did_not_see_the_spot
         np.testing.assert_allclose(
             twin.out_of_fold[own], predict_patches(network, images[own]), atol=1e-5
         )
+
+
+def test_spots_that_none_of_them_saw_are_predicted_by_the_mean_of_all(twin, training):
+    each = [predict_patches(network, training[0][:4]) for network in twin.networks]
+    np.testing.assert_allclose(twin.predict(training[0][:4]), np.mean(each, axis=0), atol=1e-5)
+    assert not np.allclose(each[0], each[1])
+
+
+def test_spots_that_end_a_training_are_not_learnt_from(training, monkeypatch):
+    met, fit = [], cotraining.fit_network
+
+    def noted(inputs, source, *given, held_out, **options):
+        met.append((set(source.real.rows), set(held_out.rows)))
+        return fit(inputs, source, *given, held_out=held_out, **options)
+
+    monkeypatch.setattr(cotraining, "fit_network", noted)
+    CrossFittedNetwork.fit(*training, replace(SETTINGS, steps=1, validation_share=0.3))
+    for learnt, watched in met:
+        assert watched and learnt and not learnt & watched
 
 
 def test_changing_a_hidden_target_changes_nothing_of_its_own_fold(twin, training):

@@ -27,6 +27,7 @@ def test_larger_blocks_are_added_only_for_spots_that_are_farther_away():
     far = fold_sets(xy, np.full(50, 450.0), 0)
     assert len(far) > 1
     assert np.quantile(gaps(xy, far[-1]), 0.9) >= 450
+    assert all(np.quantile(gaps(xy, fold), 0.9) < 450 for fold in far[:-1])
 
 
 def test_nine_spots_are_left_out_one_by_one():
@@ -44,9 +45,10 @@ def test_no_spot_is_predicted_by_a_refit_that_saw_it():
         seen.extend(out)
         return np.tile(y[rows].mean(axis=0), (len(out), 1)), np.ones((len(out), 2))
 
-    found = left_out(refit, xy, [random_folds(25, 0), block_folds(xy, 2)])
+    sets = [random_folds(25, 0), block_folds(xy, 2)]
+    found = left_out(refit, xy, sets)
     assert sorted(seen) == sorted(list(range(25)) * 2)
     assert found.spots.tolist() == list(range(25)) * 2
     assert found.mean.shape == (50, 2)
-    assert (found.distance > 0).all()
+    np.testing.assert_array_equal(found.distance, np.concatenate([gaps(xy, s) for s in sets]))
     assert len(found.first(25).mean) == 25

@@ -169,3 +169,11 @@ def test_stain_jitter_needs_a_stain_and_changes_the_training(training, preproces
     plain = CrossFittedNetwork.fit(*training, replace(chosen, stain_jitter=0.0))
     assert not np.allclose(jittered.out_of_fold, plain.out_of_fold)
     assert torch.isfinite(torch.from_numpy(jittered.out_of_fold)).all()
+
+
+def test_an_untrained_network_is_drawn_without_a_look_at_every_gpu(
+    training, synthetic, monkeypatch
+):
+    """PyTorch's own default saves the state of each, and warns where there are several."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    fit(training, synthetic, replace(SETTINGS, steps=1))

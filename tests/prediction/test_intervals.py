@@ -59,6 +59,14 @@ def test_intervals_scale_with_the_data_and_are_never_missing(scale, seed, n):
     np.testing.assert_allclose(calibrated(scale * y, mean, scale * sd).factors, once, rtol=1e-6)
 
 
+@pytest.mark.parametrize("value", [0.1, 3.3, 910.4911867093487, 1e6 / 3])
+def test_a_constant_of_any_unit_does_not_vary(value):
+    y = np.full((40, 2), value)
+    y[:, 1] += np.random.default_rng(0).normal(size=40)
+    factors = calibrated(y, np.zeros((40, 2)), np.ones((40, 2))).factors
+    assert factors[0, 0] == 0 < factors[0, 1]
+
+
 def test_far_spots_are_calibrated_by_far_spots():
     rng = np.random.default_rng(0)
     n, genes = 300, 10
@@ -74,6 +82,21 @@ def test_far_spots_are_calibrated_by_far_spots():
     ends = both.at(np.array([0.5, 4.0, np.inf]))
     assert ends[1].mean() > 3 * ends[0].mean()
     np.testing.assert_array_equal(ends[1], ends[2])
+
+
+def test_quantiles_are_taken_evenly_through_the_places_to_predict():
+    y = np.random.default_rng(0).normal(size=(30, 2))
+    targets = tuple(np.linspace(0, 8, 81))
+    widths = calibrated(y, np.zeros((30, 2)), np.ones((30, 2)), targets=targets)
+    np.testing.assert_allclose(widths.distances, [1, 3, 5, 7])
+
+
+def test_where_spots_are_few_genes_of_like_mean_share_their_ratios():
+    rng = np.random.default_rng(0)
+    scale = np.where(np.arange(200) % 2, 6.0, 1.0)
+    y = 20 * scale + scale * rng.normal(size=(9, 200))
+    factors = calibrated(y, np.tile(20 * scale, (9, 1)), np.full((9, 200), 3.0)).factors[0]
+    assert np.quantile(factors[::2], 0.8) < 1.2 < 2 < np.quantile(factors[1::2], 0.2)
 
 
 @given(strong=st.floats(3, 100), seed=st.integers(0, 20))
@@ -130,3 +153,19 @@ def test_genes_keep_their_own_shapes_where_there_are_spots_enough():
     ratio = np.abs(np.column_stack([rng.normal(size=800), rng.uniform(-1, 1, 800)]))
     found = quantiles(ratio, np.full(800, 1 / 800), np.arange(800), np.array([0, 1]), 0.9)
     np.testing.assert_allclose(found, [1.645, 0.9], rtol=0.08)
+
+
+@pytest.mark.parametrize("n", [23, 31, 44, 58])
+def test_genes_that_err_alike_have_the_conformal_rank_of_one_gene(n):
+    """Of n exchangeable spots and a new one, the ⌈0.9 (n + 1)⌉th least is not exceeded."""
+    spot = np.random.default_rng(n).permutation(np.arange(1.0, n + 1))
+    ratio = np.repeat(spot[:, None], 12, axis=1)
+    found = quantiles(ratio, np.full(n, 1 / n), np.arange(n), np.arange(12), 0.9)
+    np.testing.assert_array_equal(found, np.ceil(0.9 * (n + 1)))
+
+
+def test_half_of_the_tail_stays_out_where_spots_are_too_few_for_the_rank():
+    ratio = np.repeat(np.arange(1.0, 10)[:, None], 44, axis=1)
+    ratio[-1] += np.arange(44) / 44
+    found = quantiles(ratio, np.full(9, 1 / 9), np.arange(9), np.arange(44), 0.9)
+    np.testing.assert_array_equal(found, np.quantile(ratio, 0.95, method="inverted_cdf"))

@@ -10,6 +10,7 @@ from c2lst.prediction.components import Components
 from c2lst.prediction.kernels import ViewKernel
 from c2lst.prediction.place import AdditiveGaussianProcess
 from c2lst.prediction.solving import Fold, gram_of, relative_variance, solve
+from c2lst.prediction.spot_noise import spot_noise, weighted_median
 
 
 def draw(n: int, genes: int = 20, seed: int = 0, noise: float = 0.3):
@@ -146,15 +147,18 @@ def test_folds_are_as_far_off_as_refits_and_farther_than_spots_alone():
     assert errors[2] < errors[1]
 
 
-def test_folds_left_out_without_signal_are_the_centre_of_the_others():
+@pytest.mark.parametrize("uneven", [False, True])
+def test_folds_left_out_without_signal_are_the_centre_of_the_others(uneven):
     """Of which the half that is a median does not move as a mean does."""
-    y = np.random.default_rng(3).exponential(size=(30, 4))
+    rng = np.random.default_rng(3)
+    y, size = rng.exponential(size=(30, 4)), rng.uniform(100, 9000, 30) if uneven else None
     views, kernels = {"image": np.zeros((30, 1))}, {"image": ViewKernel("linear")}
-    folds = np.arange(30) // 10
-    process = AdditiveGaussianProcess.fit(y, views, kernels=kernels, folds=folds)
+    folds, share = np.arange(30) // 10, 1 / spot_noise(size, 30)
+    process = AdditiveGaussianProcess.fit(y, views, library_size=size, kernels=kernels, folds=folds)
     for fold in range(3):
-        others = y[folds != fold]
-        expected = (others.mean(axis=0) + np.median(others, axis=0)) / 2
+        others, counts = y[folds != fold], share[folds != fold]
+        mean = np.average(others, axis=0, weights=counts)
+        expected = (mean + weighted_median(others, counts)) / 2
         np.testing.assert_allclose(process.left_out[folds == fold], np.tile(expected, (10, 1)))
 
 
@@ -201,6 +205,14 @@ def test_far_from_every_spot_it_falls_back_to_the_centre():
     mean, sd = process.predict({"place": np.full((1, 2), 1e9)})
     np.testing.assert_allclose(mean[0], process.centre)
     assert (sd[0] >= process.left_out_sd.min(axis=0) - 1e-9).all()
+
+
+@pytest.mark.parametrize("components", [1, 24])
+def test_what_no_component_holds_is_uncertain_all_the_same(components):
+    y, views = np.random.default_rng(0).normal(size=(200, 8)), draw(200)[1]
+    process = AdditiveGaussianProcess.fit(y, {"place": views["place"]}, components=components)
+    _, sd = process.predict({"place": np.full((1, 2), 1e9)})
+    np.testing.assert_allclose(sd[0], y.std(axis=0), rtol=0.05)
 
 
 @pytest.mark.parametrize(("seen", "blind"), [("image", "place"), ("place", "image")])
@@ -345,6 +357,20 @@ def test_many_spots_search_on_some_and_solve_on_all(monkeypatch):
     query = rows(draw(40, seed=2)[1], slice(None))
     difference = np.abs(full.mean_at(query) - some.mean_at(query)).mean()
     assert 0 < difference < 0.2 * y.std()
+    others = [AdditiveGaussianProcess.fit(y, views, seed=seed) for seed in (0, 1)]
+    np.testing.assert_array_equal(others[0].weights, some.weights)
+    assert not np.allclose(others[1].weights, some.weights)
+
+
+def test_a_length_that_is_offered_twice_counts_once():
+    y, views = draw(30)
+    fits = [
+        AdditiveGaussianProcess.fit(y, views, kernels={"place": ViewKernel("rbf", lengths)})
+        for lengths in ((0.4,), (0.4, 0.4))
+    ]
+    np.testing.assert_allclose(fits[1].noise, fits[0].noise)
+    for view, share in fits[0].view_weights.items():
+        assert fits[1].view_weights[view] == pytest.approx(share)
 
 
 def test_round_trip(tmp_path):

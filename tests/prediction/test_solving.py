@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
 
+from c2lst.prediction.evidence import NOISES, average_over_grid
 from c2lst.prediction.kernels import Kernel
 from c2lst.prediction.solving import Fold, _inverse, covariance, gram_of, solve
 
@@ -48,3 +50,27 @@ def test_what_is_left_out_is_what_the_others_predict():
         alone = np.arange(14) == 4
         assert found.left_out[4, j] == pytest.approx(told(alone)[0])
         np.testing.assert_allclose(found.folds[0].scores[:, j], told(out))
+
+
+def test_noise_and_amplitude_are_those_of_the_marginal_likelihood():
+    """Of spots that are unevenly noisy, against the density of their law written out."""
+    rng = np.random.default_rng(1)
+    train, uneven = {"place": rng.uniform(0, 10, (16, 2))}, rng.uniform(0.3, 3, 16)
+    kernels, scores = [Kernel("place", "exponential", 4.0)], rng.standard_normal((16, 3))
+    (gram,) = gram_of(kernels, train)
+    weights, noise = average_over_grid(kernels, train, scores, uneven, 0)
+    np.testing.assert_allclose(weights[:, 0] + noise, 1)
+
+    def evidence(t, share, amplitude):
+        law = amplitude * ((1 - share) * gram + share * np.diag(uneven))
+        return multivariate_normal(cov=law).logpdf(t)
+
+    for j, t in enumerate(scores.T):
+        found = []
+        for share in NOISES:
+            one = np.array([[1 - share]]), np.array([share])
+            best = solve(kernels, train, t[:, None], *one, uneven).amplitude[0]
+            found.append(evidence(t, share, best))
+            assert found[-1] > max(evidence(t, share, best * f) for f in (0.98, 1.02))
+        probability = np.exp(np.array(found) - max(found))
+        assert noise[j] == pytest.approx(probability @ NOISES / probability.sum())

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from c2lst.prediction.components import Components
 from c2lst.prediction.spot_noise import spot_noise, weighted_median
 
 
@@ -37,3 +38,16 @@ def test_noise_falls_with_depth_and_only_ratios_matter():
     assert np.isclose((1 / noise).mean(), 1)
     np.testing.assert_allclose(spot_noise(7 * depth, 3), noise)
     np.testing.assert_array_equal(spot_noise(None, 3), 1)
+    # A spot of median depth owes half of its noise to its depth.
+    deepest = spot_noise(np.array([10.0, 1000.0, 1e12]), 3)
+    assert np.isclose(deepest[1], 2 * deepest[2])
+
+
+def test_a_spot_of_a_third_of_the_noise_counts_as_three():
+    rng = np.random.default_rng(0)
+    y, deep = rng.normal(size=(9, 5)), np.arange(9) < 2
+    often = Components.of(np.concatenate([y, y[deep], y[deep]]), np.ones(13), 3)
+    once = Components.of(y, np.where(deep, 1 / 3, 1.0), 3)
+    np.testing.assert_allclose(once.mean, often.mean)
+    np.testing.assert_allclose(once.spread, often.spread)
+    np.testing.assert_allclose(np.abs(once.axes @ often.axes.T), np.eye(3), atol=1e-9)

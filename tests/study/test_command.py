@@ -36,7 +36,14 @@ def test_lists_are_given_with_spaces(asked):
     assert result.exit_code == 0 and sections == ["A", "B"] and options["jobs"] == 2
     assert grid.fractions == (0.05, 0.5) and grid.ratios == (0, 1, 10)
     assert grid.schemes == ("random", "blocks") and grid.controls == ("mixup", "shuffled")
-    assert grid.seeds == 2
+    assert grid.seeds == 2 and not grid.generator
+
+
+def test_batches_of_the_union_and_the_generator_are_asked_for(asked):
+    for words in (("--union",), ("--share",), ("--generator",)):
+        _, calls = asked("A", *words)
+    assert [call[1].union for call in calls[:2]] == [True, False]
+    assert calls[2][1].generator
 
 
 def test_an_option_may_also_be_repeated(asked):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from c2lst.errors import InputError
 from c2lst.superres.crops import cell_view, curriculum, cut_crops, entropy
 from c2lst.superres.graph import GraphLayer, fit_graph
-from c2lst.superres.interpolation import LEAST_SD, Interpolation
+from c2lst.superres.interpolation import LEAST_SD, Interpolation, interpolated
 from c2lst.superres.presets import load_settings
 from c2lst.superres.scaling import ExpressionScale
 
@@ -121,6 +121,13 @@ def test_a_map_is_its_interpolated_spots_and_the_rest(maps):
     assert torch.allclose(found.mean(dim=1), torch.zeros(len(found)), atol=1e-3)
     assert torch.allclose(found.std(dim=1), torch.ones(len(found)), atol=1e-2)
     assert ExpressionScale.fit(maps).base(spots, maps.scale, sample.shape) is None
+
+
+@pytest.mark.parametrize("factor", [1, 2, 5])
+def test_spots_that_are_alike_say_the_same_of_each_bin(factor):
+    told = interpolated(torch.full((1, 1, 3, 4), 50.0), factor, (3 * factor - 1, 4 * factor))
+    assert told.shape == (1, 1, 3 * factor - 1, 4 * factor)
+    assert torch.allclose(told, torch.tensor(50.0 / factor**2).log1p())
 
 
 @given(st.floats(-3, 3), st.floats(-3, 3))

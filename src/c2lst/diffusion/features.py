@@ -117,7 +117,7 @@ def _block_means(unet: UNet2DModel, noisy: Tensor, timestep: int) -> dict[str, T
 
     def keep(part: str, output: Tensor | tuple[Tensor, ...]) -> None:
         hidden = output[0] if isinstance(output, tuple) else output
-        means.setdefault(part, []).append(hidden.float().mean(dim=(2, 3)).cpu())
+        means.setdefault(part, []).append(hidden.float().mean(dim=(2, 3)))
 
     blocks = [
         *(("down", block) for block in unet.down_blocks),
@@ -133,4 +133,5 @@ def _block_means(unet: UNet2DModel, noisy: Tensor, timestep: int) -> dict[str, T
     finally:
         for hook in hooks:
             hook.remove()
-    return {part: torch.cat(found, dim=1) for part, found in means.items()}
+    # Only now to the CPU, which waits for the device: one block is launched while others compute.
+    return {part: torch.cat(found, dim=1).cpu() for part, found in means.items()}

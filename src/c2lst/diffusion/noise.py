@@ -145,12 +145,14 @@ class DenoisingLoss:
         else:
             target = noise
         error = (output.float() - target).square().mean(dim=(1, 2, 3))
-        return error * self.weights.to(error.device)[timesteps]
+        self.weights = self.weights.to(error.device)
+        return error * self.weights[timesteps]
 
     def _at(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         shape = (-1, 1, 1, 1)
-        alpha = self.alphas.to(like.device)[timesteps].view(shape)
-        return alpha, self.sigmas.to(like.device)[timesteps].view(shape)
+        # There they stay: a copy from the CPU waits for all that the device has still to compute.
+        self.alphas, self.sigmas = (t.to(like.device) for t in (self.alphas, self.sigmas))
+        return self.alphas[timesteps].view(shape), self.sigmas[timesteps].view(shape)
 
 
 def to_unit_range(images: Tensor) -> Tensor:
@@ -167,16 +169,25 @@ def to_uint8(images: Tensor) -> Tensor:
 
 def windows(images: Tensor, side: int, top: Tensor, left: Tensor) -> Tensor:
     """Cut ``side`` px square out of each image ``(B, C, H, W)``, starting at ``(top, left)``."""
-    places = zip(images, top.tolist(), left.tolist(), strict=True)
-    return torch.stack([image[:, y : y + side, x : x + side] for image, y, x in places])
+    steps = torch.arange(side, device=images.device)
+    rows, columns = (first.to(images.device)[:, None] + steps for first in (top, left))
+    return _px(images, rows[:, :, None] * images.shape[3] + columns[:, None])
 
 
 def dihedral(images: Tensor, choice: Tensor) -> Tensor:
     """Turn and mirror each square image ``(B, C, H, W)`` by one of eight ways, ``choice`` (B,)."""
-    turned = torch.empty_like(images)
-    for way in range(8):
-        chosen = choice == way
-        if chosen.any():
-            some = torch.rot90(images[chosen], way % 4, dims=(2, 3))
-            turned[chosen] = some.flip(3) if way >= 4 else some
-    return turned
+    upright = torch.arange(images.shape[2:].numel(), device=images.device).view(images.shape[2:])
+    turned = [torch.rot90(upright, way) for way in range(4)]
+    ways = torch.stack([*turned, *(way.flip(1) for way in turned)])
+    # In the strides that the images had.
+    return torch.empty_like(images).copy_(_px(images, ways[choice.to(images.device)]))
+
+
+def _px(images: Tensor, places: Tensor) -> Tensor:
+    """Return the px of each image ``(B, C, H, W)`` at ``places`` (B, h, w), numbered by row.
+
+    No number is read back on the way: the CPU would wait for all that the device has to compute.
+    """
+    flat = images.flatten(2)
+    chosen = places.flatten(1)[:, None].expand(-1, flat.shape[1], -1)
+    return flat.gather(2, chosen).unflatten(2, places.shape[1:])

@@ -64,7 +64,7 @@ def numerics(settings: TrainSettings, device: torch.device) -> Iterator[None]:
 
 
 def own_randomness(device: torch.device) -> AbstractContextManager[None]:
-    """Return a context that puts the random state of the CPU and of ``device`` back."""
+    """Return a context that puts the random state of the CPU and of a CUDA device back."""
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 

@@ -36,6 +36,15 @@ class Processes:
         # Of several, each has a GPU of its own.
         self.device: torch.device = state.device if several else best
         self.index, self.count = int(state.process_index), int(state.num_processes)
+        if several and self.count == 1:
+            # accelerate joins no processes on Apple's GPUs, nor without LOCAL_RANK: each would
+            # take itself for the main one, and write over what the others write.
+            raise InputError(
+                "processes", "were started together but do not find one another",
+                found=f"WORLD_SIZE={os.environ['WORLD_SIZE']} on {best.type}",
+                remedy="unset WORLD_SIZE and use one; several need `accelerate launch` on CUDA, or "
+                "C2LST_DEVICE=cpu",
+            )  # fmt: skip
 
     @property
     def is_main(self) -> bool:
@@ -53,8 +62,8 @@ class Processes:
         for bucket in _buckets(tensors):
             flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
             torch.distributed.all_reduce(flat)
-            for tensor, part in zip(bucket, flat.split([t.numel() for t in bucket]), strict=True):
-                tensor.copy_(part.view_as(tensor))
+            parts = zip(bucket, flat.split([t.numel() for t in bucket]), strict=True)
+            torch._foreach_copy_(bucket, [part.view_as(tensor) for tensor, part in parts])
 
     def total(self, values: Iterable[float]) -> list[float]:
         """Return the sums over the processes of a few numbers."""
@@ -91,10 +100,12 @@ class Processes:
 def _buckets(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
     """Group tensors so that few messages are sent and little memory is taken twice."""
     bucket: list[Tensor] = []
+    numbers = 0
     for tensor in tensors:
         bucket.append(tensor)
-        if sum(t.numel() for t in bucket) >= BUCKET:
+        numbers += tensor.numel()
+        if numbers >= BUCKET:
             yield bucket
-            bucket = []
+            bucket, numbers = [], 0
     if bucket:
         yield bucket

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from c2lst.data.stain import StainJitter, StainReference
+from c2lst.devices import best_device
+from c2lst.diffusion.numerics import own_randomness
 from c2lst.diffusion.processes import Processes
 from c2lst.diffusion.trainer import EarlyStopping, TrainHistory, train
 from c2lst.prediction.frozen import FrozenInputs
@@ -78,7 +80,7 @@ def fit_network(
     """
     training = settings.training(fold)
     settled = source.real if len(source.real) else source.synthetic
-    with torch.random.fork_rng():
+    with own_randomness(best_device()):
         torch.manual_seed(training.seed)
         network = inputs.build(settled)
     history = train(

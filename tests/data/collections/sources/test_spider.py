@@ -59,8 +59,8 @@ def test_context_has_the_slide_and_no_class_and_comes_once(tmp_path, folder):
 
 def test_the_order_is_always_the_same(tmp_path, folder):
     for where in (folder, write_spider_tar(tmp_path / "tars")):
-        source = find_source(where, context=True)
-        assert [p.name for p in source] == [p.name for p in source]
+        first, again = (find_source(where, context=True) for _ in range(2))
+        assert [p.name for p in first] == [p.name for p in again]
 
 
 def test_a_context_patch_that_is_not_there_is_a_gap(tmp_path, caplog):
