@@ -1,11 +1,11 @@
 """Make the evidence, and write docs/evidence.md from it.
 
 Parts: ``baselines`` and ``pairs``, a study of real sections that goes on where it stopped (without
-networks, then with what synthetic pairs do to them); ``simulated``, ``superres``, ``ingest`` and
-``training``, scripts of this folder whose tables go to the page. The page is written anew after
-each part from what is done. All of it takes hours, the smoke test less than a minute. What was
-computed for the page in the repository is kept in ``results`` of this folder: ``--results`` goes on
-from there and adds to it, and without parts writes the page alone.
+networks, then with what synthetic pairs do to them); ``splits``, ``simulated``, ``superres``,
+``ingest`` and ``training``, scripts of this folder whose tables go to the page. The page is
+written anew after each part from what is done. All of it takes hours, the smoke test less than a
+minute. What was computed for the page in the repository is kept in ``results`` of this folder:
+``--results`` goes on from there and adds to it, and without parts writes the page alone.
 
     C2LST_DATA=DATA python benchmarks/evidence.py -o OUT
     python benchmarks/evidence.py -o OUT --results benchmarks/results --parts
@@ -22,17 +22,14 @@ from pathlib import Path
 from evidence_kept import COMMANDS, keep, read_commands, take_up
 from evidence_page import write_evidence
 from evidence_parts import PARTS, TOY, measure
-from evidence_study import GRIDS, full, smoke
+from evidence_study import CONFIG, FRACTIONS, GRIDS, SECTIONS, full, smoke
 
 from c2lst.central.builtin import BUILTIN
 from c2lst.progress import logger
 from c2lst.storage import whole_file
 from c2lst.study import run_study
 
-SECTIONS = ("C2", "C3", "C4", "C5")
-FRACTIONS = (0.05, 0.1, 0.25, 0.5)
 REPEATED = ("sections", "parts", "preset", "seeds", "fractions", "ratios", "controls", "networks")
-CONFIG = Path(__file__).with_name("evidence.toml")
 
 
 def main(words: Sequence[str] | None = None) -> None:

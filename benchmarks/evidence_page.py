@@ -9,7 +9,7 @@ from typing import Any
 
 from evidence_pairs import pairs_lines
 from evidence_parts import part_lines
-from evidence_tables import grid, shown
+from evidence_tables import grid, shown, standing_grid
 from evidence_words import Evidence, findings
 
 from c2lst.central.hub import model_folder
@@ -140,17 +140,7 @@ def _standings(table: dict[str, Any]) -> Iterator[str]:
         "that decide it and that difference, negative where c2lst errs less."
     )
     yield ""
-    heads = ["section", "spots", *(f"{m['title']}: {m['summary']}" for m in table["methods"])]
-    rows = (
-        [line["place"], line["fraction"], *(_verdict(v) for v in line["verdicts"])]
-        for line in table["lines"]
-    )
-    yield from grid(heads, rows)
-
-
-def _verdict(verdict: dict[str, str]) -> str:
-    evidence = verdict["evidence"]
-    return f"**{verdict['verdict']}** ({evidence})" if evidence else verdict["verdict"]
+    yield from standing_grid(table)
 
 
 def _ratios(table: dict[str, Any]) -> Iterator[str]:

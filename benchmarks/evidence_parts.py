@@ -42,6 +42,13 @@ class Part:
 
 PARTS = (
     Part(
+        "splits",
+        "Against the baselines, on ten splits of each section",
+        "c2lst without a network and all baselines, as above, but on ten splits at each fraction: "
+        "three hardly say how much hangs on which spots were drawn.",
+        ("splits.py", "-o", "OUT"),
+    ),
+    Part(
         "simulated",
         "Simulated tissue, whose truth is known",
         "The preset `tiny` on another tissue and another split for each seed; mean absolute error "

@@ -53,6 +53,9 @@ class Plan:
 
 
 GRIDS = ("baselines", "pairs")
+SECTIONS = ("C2", "C3", "C4", "C5")
+FRACTIONS = (0.05, 0.1, 0.25, 0.5)
+CONFIG = Path(__file__).with_name("evidence.toml")
 
 
 def full(arguments: argparse.Namespace) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,21 @@ def grid(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     for row in rows:
         yield f"| {' | '.join(row)} |"
     yield ""
+
+
+def standing_grid(table: dict[str, Any]) -> Iterator[str]:
+    """Yield the table of where each c2lst is best, tied or behind."""
+    heads = ["section", "spots", *(f"{m['title']}: {m['summary']}" for m in table["methods"])]
+    rows = (
+        [line["place"], line["fraction"], *(_verdict(v) for v in line["verdicts"])]
+        for line in table["lines"]
+    )
+    yield from grid(heads, rows)
+
+
+def _verdict(verdict: dict[str, str]) -> str:
+    evidence = verdict["evidence"]
+    return f"**{verdict['verdict']}** ({evidence})" if evidence else verdict["verdict"]
 
 
 def shown(cell: Cell) -> str:

@@ -36,13 +36,14 @@ class Evidence:
 
 def findings(evidence: Evidence) -> Iterator[tuple[str, list[str]]]:
     """Yield headings with what the numbers say under them."""
-    yield "Against the baselines", list(_against_baselines(evidence))
+    yield "Against the baselines", list(against_baselines(evidence))
     yield "How much there is to predict, and how sure c2lst is", list(_limits(evidence))
     yield "What a lab should do at each budget", list(_budgets(evidence))
     yield "Where it falls short", list(_shortcomings(evidence))
 
 
-def _against_baselines(evidence: Evidence) -> Iterator[str]:
+def against_baselines(evidence: Evidence) -> Iterator[str]:
+    """Say where each c2lst stands, and how far below the best baseline."""
     methods = sorted({s.method for s in evidence.standings}, key=lambda m: m.order)
     for method, tally in zip(methods, standing_table(evidence.standings)["methods"], strict=True):
         yield (

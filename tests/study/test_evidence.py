@@ -18,6 +18,7 @@ def evidence(monkeypatch):
     yield importlib.import_module
     for name in ("", "_kept", "_page", "_pairs", "_parts", "_study", "_tables", "_words"):
         sys.modules.pop(f"evidence{name}", None)
+    sys.modules.pop("splits", None)
 
 
 @pytest.fixture
@@ -80,6 +81,12 @@ def test_means_over_other_seeds_are_not_held_against_each_other(evidence):
 def test_without_networks_nothing_is_said_of_synthetic_pairs(page):
     text, _ = page(sections=("A",), networks=())
     assert "What synthetic pairs add" not in text and "Error by ratio" not in text
+
+
+def test_many_splits_are_told_as_the_page_tells_few(page, evidence, tmp_path):
+    text, _ = page()
+    told = "\n".join(evidence("splits").shown(tmp_path / "study", 0))
+    assert told.splitlines()[0] in text and told[told.index("| section") :].strip() in text
 
 
 def test_the_command_names_no_folder_of_this_machine(evidence):
