@@ -43,8 +43,8 @@ class Part:
 PARTS = (
     Part(
         "splits",
-        "Against the baselines, on ten splits of each section",
-        "c2lst without a network and all baselines, as above, but on ten splits at each fraction: "
+        "Against the baselines, on six splits of each section",
+        "c2lst without a network and all baselines, as above, but on six splits at each fraction: "
         "three hardly say how much hangs on which spots were drawn.",
         ("splits.py", "-o", "OUT"),
     ),

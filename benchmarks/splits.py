@@ -5,7 +5,7 @@ three splits hardly say how much. Networks are too dear for many splits; the res
 
     C2LST_DATA=DATA python benchmarks/splits.py -o OUT
 
-Ten minutes on two cores with ``--jobs 2``; interrupted, the same command goes on.
+Forty minutes on two cores with ``--jobs 2``; interrupted, the same command goes on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parsed.add_argument("--central", default=BUILTIN, help="folder, or builtin (the default)")
     parsed.add_argument("--sections", nargs="+", default=list(SECTIONS), help="of her2st, or paths")
     parsed.add_argument("--fractions", nargs="+", type=float, default=list(FRACTIONS))
-    parsed.add_argument("--seeds", type=int, default=10)
+    parsed.add_argument("--seeds", type=int, default=6)
     parsed.add_argument("--config", type=Path, default=CONFIG, help="TOML file with settings")
     parsed.add_argument("--jobs", type=int, default=1)
     arguments = parsed.parse_args(words)

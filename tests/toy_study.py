@@ -20,7 +20,7 @@ BASELINES = {"train_median": 0.52, "kriging": 0.50, "ridge": 0.51}
 SPLIT = ["section", "scheme", "fraction", "seed"]
 
 
-def metrics(grid, sections, effect=0.02, noise=0.002):
+def metrics(grid, sections, effect=0.02, noise=2e-4):
     """Metrics of every cell; synthetic pairs remove up to ``effect`` of the error."""
     rng = np.random.default_rng(0)
     rows = []
