@@ -128,15 +128,12 @@ def _more(error: Mapping[Contender, float], rival: Contender, best: Contender) -
 
 def _shortcomings(evidence: Evidence) -> Iterator[str]:
     behind = [s for s in evidence.standings if s.verdict == "behind"]
-    tied = [s for s in evidence.standings if s.verdict == "tied"]
     if not behind:
         yield "In no place does a baseline err less than c2lst beyond doubt."
     for standing in behind:
         rivals = ", ".join(rival.title for rival, _ in standing.rivals)
         yield f"{_where(standing)}: {standing.method.title} errs more than {rivals}."
-    for standing in tied:
-        rivals = ", ".join(rival.title for rival, _ in standing.rivals)
-        yield f"{_where(standing)}: {standing.method.title} cannot be told apart from {rivals}."
+    yield from _ties([s for s in evidence.standings if s.verdict == "tied"])
     if not any(s.method.arm == ADVISED for s in evidence.standings):
         yield "Whether advice inside the training spots chooses well is not part of this study."
     if evidence.undone:
@@ -145,6 +142,18 @@ def _shortcomings(evidence: Evidence) -> Iterator[str]:
         "Not tested here: encoders and cell classifiers whose weights are not openly to be had "
         "(CONCH, HoVer-Net), and a central model of the paper's size (SPIDER)."
     )
+
+
+def _ties(tied: Sequence[Standing]) -> Iterator[str]:
+    """Name the places where a method is tied; the table of standings says with which baselines."""
+    for method in sorted({s.method for s in tied}, key=lambda method: method.order):
+        by_section: dict[str, list[str]] = {}
+        for standing in tied:
+            if standing.method == method:
+                section = f"{standing.section}, {standing.scheme} spots"
+                by_section.setdefault(section, []).append(percent(standing.fraction))
+        places = "; ".join(f"{name} ({', '.join(at)})" for name, at in by_section.items())
+        yield f"{method.title} cannot be told apart from at least one baseline in {places}."
 
 
 def _where(standing: Standing) -> str:

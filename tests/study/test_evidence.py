@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from c2lst.study.contenders import Contender
+from c2lst.study.regimes import Standing
 from toy_study import write_fake_study
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -87,6 +89,19 @@ def test_many_splits_are_told_as_the_page_tells_few(page, evidence, tmp_path):
     text, _ = page()
     told = "\n".join(evidence("splits").shown(tmp_path / "study", 0))
     assert told.splitlines()[0] in text and told[told.index("| section") :].strip() in text
+
+
+def test_ties_are_named_by_place(evidence):
+    ours = Contender("no-network", "", "predicted")
+    tied = [
+        Standing(section, "random", fraction, ours, "tied", ())
+        for section, fraction in (("A", 0.05), ("A", 0.5), ("B", 0.1))
+    ]
+    told = list(evidence("evidence_words")._ties(tied))
+    assert len(told) == 1
+    assert told[0].endswith(
+        "in A, random spots (5\u00a0%, 50\u00a0%); B, random spots (10\u00a0%)."
+    )
 
 
 def test_the_command_names_no_folder_of_this_machine(evidence):
