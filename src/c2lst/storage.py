@@ -288,7 +288,7 @@ def read_json(path: str | Path, *, required: Iterable[str] = ()) -> dict[str, An
         raise InputError(path, "no such file", expected="a JSON file", remedy="check the path")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             path, "is not readable JSON", found=error, remedy="copy it again, or make it again"
         ) from error

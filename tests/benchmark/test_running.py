@@ -147,6 +147,8 @@ def test_the_command_says_what_one_patient_is_worth(sections, tmp_path):
     options = ["--network", "none", "--encoder", "random", "--genes", "10"]
     refused = CliRunner().invoke(app, ["benchmark", *folders, "-o", str(tmp_path / "o"), *options])
     assert "all of one patient" in str(refused.exception)
+    words = ["benchmark", "--hest-bench", folders[0], "-o", str(tmp_path / "o"), "--by", "section"]
+    assert "--by" in str(CliRunner().invoke(app, words).exception)
     options += ["--by", "section", "-o", str(tmp_path / "out"), "--as-is"]
     result = CliRunner().invoke(app, ["benchmark", *folders, *options])
     assert result.exit_code == 0, result.output

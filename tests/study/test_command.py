@@ -4,6 +4,7 @@ from typer.testing import CliRunner
 from c2lst import study
 from c2lst.cli.app import app
 from c2lst.errors import InputError
+from c2lst.progress import logger
 from toy import TOML
 
 runner = CliRunner()
@@ -44,6 +45,14 @@ def test_batches_of_the_union_and_the_generator_are_asked_for(asked):
         _, calls = asked("A", *words)
     assert [call[1].union for call in calls[:2]] == [True, False]
     assert calls[2][1].generator
+
+
+def test_settings_that_only_a_run_reads_are_told(asked, tmp_path, monkeypatch):
+    (tmp_path / "run.toml").write_text(TOML)
+    told = []
+    monkeypatch.setattr(logger, "warning", lambda words, *values: told.append(words % values))
+    asked("A", "--config", tmp_path / "run.toml")
+    assert told == ["a study does not read the setting fraction; it has --fractions"]
 
 
 def test_an_option_may_also_be_repeated(asked):

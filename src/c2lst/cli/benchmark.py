@@ -65,6 +65,8 @@ def benchmark(
     if hest_bench is not None:
         if patient:
             raise InputError("--patient", "is of sections: a task of HEST-Bench has its own folds")
+        if by != "patient":
+            raise InputError("--by", "is of sections: a task of HEST-Bench has its own folds")
         task = read_task(hest_bench)
     else:
         found = [section for folder in sections or [] for section in _sections_of(folder)]

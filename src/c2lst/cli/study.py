@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Annotated, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -13,6 +14,22 @@ from c2lst.cli import options as opt
 from c2lst.cli.network_options import Baselines, Encoder, chosen, network_settings
 from c2lst.cli.terminal import tell
 from c2lst.errors import InputError
+from c2lst.progress import logger
+
+if TYPE_CHECKING:
+    from c2lst.settings import RunSettings
+
+_OF_A_RUN = {
+    "seed": "--seeds",
+    "fraction": "--fractions",
+    "scheme": "--schemes",
+    "baselines": "--baselines",
+    "advise": "--advised",
+    "pitch_um": "",
+    "synthesis.per_spot": "--ratios",
+    "prediction.synthetic_ratio": "--ratios",
+}
+"""Settings of a run to the option of a study that stands for them."""
 
 
 class SpacedLists(TyperCommand):
@@ -91,6 +108,7 @@ def study(
     from c2lst.study import StudySettings, run_study
 
     settings = load_settings(preset, config, {"prediction": network_settings(None, encoder)})
+    _tell_unread(settings, load_settings(preset))
     grid = StudySettings.of_preset(
         preset,
         fractions=_given(fractions),
@@ -121,6 +139,18 @@ def study(
         tell(f"{len(outcome.failed)} of {outcome.cells} cells failed, such as {cell}: {message}")
         tell("the same command tries them again")
         raise typer.Exit(1)
+
+
+def _tell_unread(settings: RunSettings, plain: RunSettings) -> None:
+    """Warn of settings that a run reads and a study does not, where they are not the preset's.
+
+    One file may well serve both.
+    """
+    for name, instead in _OF_A_RUN.items():
+        asked, usual = (attrgetter(name)(one) for one in (settings, plain))
+        if asked != usual:
+            hint = f"; it has {instead}" if instead else ""
+            logger.warning("a study does not read the setting %s%s", name, hint)
 
 
 def _given(values: list[Any] | None) -> tuple[Any, ...] | None:
