@@ -52,7 +52,10 @@ def test_settings_that_only_a_run_reads_are_told(asked, tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr(logger, "warning", lambda words, *values: told.append(words % values))
     asked("A", "--config", tmp_path / "run.toml")
-    assert told == ["a study does not read the setting fraction; it has --fractions"]
+    assert told == [
+        "a study does not read the setting fraction; it has --fractions",
+        "a study does not read the setting synthesis.per_spot; it has --ratios",
+    ]
 
 
 def test_an_option_may_also_be_repeated(asked):
