@@ -89,6 +89,15 @@ def test_an_image_depends_on_its_profile_and_seed_alone(untrained, spots):
     assert np.abs(other.images.astype(int) - together.images.astype(int)).mean() > 5
 
 
+def test_each_sampler_draws_images_of_its_own(untrained, spots):
+    scaled = spots[2].expression(spots[0])[:2]
+    fast, faithful = (
+        untrained.draw(scaled, [1, 2], dataclasses.replace(SETTINGS, sampler=name))
+        for name in ("fast", "faithful")
+    )
+    assert not np.array_equal(fast, faithful)
+
+
 def test_images_that_stay_on_disk_are_those_in_memory(untrained, spots, tmp_path):
     section, split, _ = spots
     held = untrained.synthesize(section, split, SETTINGS)
