@@ -37,7 +37,7 @@ def page(evidence, tmp_path, monkeypatch):
     return write
 
 
-def test_the_page_says_what_the_numbers_say(page):
+def test_the_page_says_what_the_numbers_say(page, evidence):
     text, docs = page()
     assert "c2lst + resnet-tiny: real + 5× synthetic: best in 4, tied in 0, behind in 0" in text
     pairs = "| c2lst + resnet-tiny | real + 5× synthetic |"
@@ -52,6 +52,9 @@ def test_the_page_says_what_the_numbers_say(page):
     for word in text.split("](")[1:]:
         name = word.split(")")[0]
         assert name == "metrics.md" or (docs / name).is_file()
+    # Many splits are told as the page tells few.
+    told = "\n".join(evidence("splits").shown(docs.parent / "study", 0))
+    assert told.splitlines()[0] in text and told[told.index("| section") :].strip() in text
 
 
 def test_a_study_that_is_not_whole_says_so(page, evidence, monkeypatch):
@@ -83,12 +86,6 @@ def test_means_over_other_seeds_are_not_held_against_each_other(evidence):
 def test_without_networks_nothing_is_said_of_synthetic_pairs(page):
     text, _ = page(sections=("A",), networks=())
     assert "What synthetic pairs add" not in text and "Error by ratio" not in text
-
-
-def test_many_splits_are_told_as_the_page_tells_few(page, evidence, tmp_path):
-    text, _ = page()
-    told = "\n".join(evidence("splits").shown(tmp_path / "study", 0))
-    assert told.splitlines()[0] in text and told[told.index("| section") :].strip() in text
 
 
 def test_ties_are_named_by_place(evidence):
