@@ -5,7 +5,7 @@ three splits hardly say how much. Networks are too dear for many splits; the res
 
     C2LST_DATA=DATA python benchmarks/splits.py -o OUT
 
-Forty minutes on two cores with ``--jobs 2``; interrupted, the same command goes on.
+Fifty minutes on two cores with ``--jobs 2``; interrupted, the same command goes on.
 """
 
 from __future__ import annotations
