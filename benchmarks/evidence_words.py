@@ -36,26 +36,26 @@ class Evidence:
 
 def findings(evidence: Evidence) -> Iterator[tuple[str, list[str]]]:
     """Yield headings with what the numbers say under them."""
-    yield "Against the baselines", list(against_baselines(evidence))
+    yield "Against the baselines", list(against_baselines(evidence.means, evidence.standings))
     yield "How much there is to predict, and how sure c2lst is", list(_limits(evidence))
     yield "What a lab should do at each budget", list(_budgets(evidence))
     yield "Where it falls short", list(_shortcomings(evidence))
 
 
-def against_baselines(evidence: Evidence) -> Iterator[str]:
+def against_baselines(means: DataFrame, standings: Sequence[Standing]) -> Iterator[str]:
     """Say where each c2lst stands, and how far below the best baseline."""
-    methods = sorted({s.method for s in evidence.standings}, key=lambda m: m.order)
-    for method, tally in zip(methods, standing_table(evidence.standings)["methods"], strict=True):
+    methods = sorted({s.method for s in standings}, key=lambda m: m.order)
+    for method, tally in zip(methods, standing_table(standings)["methods"], strict=True):
         yield (
             f"{method.title}: {tally['summary']} of {tally['places']} (a section at a fraction). "
-            f"{_margins(evidence, method)}"
+            f"{_margins(means, method)}"
         ).rstrip()
 
 
-def _margins(evidence: Evidence, method: Contender) -> str:
+def _margins(means: DataFrame, method: Contender) -> str:
     """Say how far a method lies below the baseline of least error, which hindsight chose."""
     told = []
-    for fraction, rows in _complete(evidence.means).groupby("fraction"):
+    for fraction, rows in _complete(means).groupby("fraction"):
         margins = []
         for _, here in rows.groupby(_PLACE):
             own, baselines = here[method.rows(here)], here[here["arm"] == BASELINE]

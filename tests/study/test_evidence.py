@@ -53,7 +53,7 @@ def test_the_page_says_what_the_numbers_say(page, evidence):
         name = word.split(")")[0]
         assert name == "metrics.md" or (docs / name).is_file()
     # Many splits are told as the page tells few.
-    told = "\n".join(evidence("splits").shown(docs.parent / "study", 0))
+    told = "\n".join(evidence("splits").shown(docs.parent / "study"))
     assert told.splitlines()[0] in text and told[told.index("| section") :].strip() in text
 
 

@@ -24,12 +24,12 @@ def read_sections(study: Study, paths: Sequence[Path], record: dict[str, Any]) -
         If a section cannot be read, or the study has another of its name, or other patches of it.
     """
     size, patch_um = _patch(study)
-    asked = {"size": size, "patch_um": patch_um}
+    asked: dict[str, Any] = {"size": size, "patch_um": patch_um}
     with progress_bar("read", len(paths)) as bar:
         for path in paths:
             name = record["sections"].get(str(path))
             if name is None or not study.section_folder(name).is_dir():
-                name = _read(study, path, record)
+                name = _read(study, path, record, asked)
                 record["sections"][str(path)] = name
                 record.setdefault("patches", {})[name] = asked
                 write_record(study.root, record)
@@ -38,12 +38,11 @@ def read_sections(study: Study, paths: Sequence[Path], record: dict[str, Any]) -
     return [record["sections"][str(path)] for path in paths]
 
 
-def _read(study: Study, path: Path, record: dict[str, Any]) -> str:
+def _read(study: Study, path: Path, record: dict[str, Any], patches: dict[str, Any]) -> str:
     from c2lst.data.readers import read
     from c2lst.data.section import Section
 
-    size, patch_um = _patch(study)
-    section = read(path, patch_um=patch_um, size=size)
+    section = read(path, **patches)
     others = (name for other, name in record["sections"].items() if other != str(path))
     if section.name in others:
         raise InputError(
@@ -76,9 +75,7 @@ def _check_same(path: Path, section: Section, kept: Section) -> None:
             )
 
 
-def _check_patches(
-    study: Study, name: str, record: dict[str, Any], asked: dict[str, float]
-) -> None:
+def _check_patches(study: Study, name: str, record: dict[str, Any], asked: dict[str, Any]) -> None:
     """Make sure that a section was read for patches as they are asked for now.
 
     Its splits know, once they have begun; a study that ended before has none.
