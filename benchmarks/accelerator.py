@@ -23,10 +23,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+import logging
 import platform
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +41,14 @@ from c2lst.central import CentralSettings
 from c2lst.central.pretraining import DenoisingObjective
 from c2lst.devices import best_device, device_name
 from c2lst.diffusion.noise import NoiseProcess
-from c2lst.diffusion.numerics import autocast, free_memory, is_out_of_memory, precision_on
+from c2lst.diffusion.numerics import autocast, precision_on
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.sampling import SAMPLERS, sample_unconditional
 from c2lst.diffusion.summary import cost_per_image, describe, peak_flops
 from c2lst.diffusion.trainer import train
 from c2lst.diffusion.unet import UNetShape, build_unet
 from c2lst.errors import InputError
+from c2lst.memory import free_memory, is_out_of_memory
 from c2lst.progress import logger
 from c2lst.settings import load_settings
 from c2lst.storage import read_json, whole_file, write_json
@@ -53,6 +56,7 @@ from c2lst.storage import read_json, whole_file, write_json
 PRESETS = ("tiny", "small", "builtin", "base", "paper")
 BUILTIN = Path(__file__).with_name("builtin.toml")
 WARM_UP = 3
+FALLBACKS = ("torch.compile failed", "not enough memory", "too little memory")
 UPDATES = {"built-in": 6_200 * 16, "base": 50_000 * 256, "paper": 200_000 * 256}
 SPIDER = 400_000
 """Images of whole trainings, where a window of half the side counts as a quarter of one; patches of
@@ -77,7 +81,10 @@ def main(words: Sequence[str] | None = None) -> None:
         if (name, compiled) in done:
             continue
         settings = settings_of(name, compiled)
-        row = {"preset": name, "compiled": compiled, **measured(settings, device, batch, arguments)}
+        row: dict[str, Any] = {"preset": name, "compiled": compiled}
+        with fallbacks() as told:
+            row |= measured(settings, device, batch, arguments)
+        row["fallbacks"] = told
         found["rows"].append(row)
         logger.info("%s", row)
         write_json(arguments.output / "accelerator.json", found)
@@ -113,6 +120,27 @@ def begun(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
                 expected=expected, remedy="choose a new folder with -o",
             )  # fmt: skip
     return found
+
+
+@contextmanager
+def fallbacks() -> Iterator[list[str]]:
+    """Collect what was said of another way than the one that a row is headed by, each once."""
+    told: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said = record.getMessage()
+            if any(sign in said for sign in FALLBACKS) and said not in told:
+                told.append(said)
+
+    listener, level = Listener(), logger.level
+    logger.addHandler(listener)
+    logger.setLevel(logging.INFO)
+    try:
+        yield told
+    finally:
+        logger.removeHandler(listener)
+        logger.setLevel(level)
 
 
 def settings_of(name: str, compiled: bool) -> CentralSettings:
@@ -305,6 +333,10 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
             *(number(row["sample_images_s"].get(name)) for name in names),
         ]
         yield f"| {' | '.join(cells)} |"
+    yield ""
+    for row in found["rows"]:
+        for said in row["fallbacks"]:
+            yield f"- {row['preset']}{', compiled' if row['compiled'] else ''}: {said}"
     yield ""
     yield "What that adds up to, by arithmetic:"
     yield ""

@@ -13,6 +13,7 @@ import torch
 from c2lst.central.builtin import MOST_BYTES
 from c2lst.diffusion.unet import build_unet
 from c2lst.errors import InputError
+from c2lst.progress import logger
 from c2lst.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,22 @@ def test_the_benchmark_measures_a_toy_and_writes_its_tables(accelerator, tmp_pat
     assert 2.5 < row["train_flop"] / row["pass_flop"] <= 3
     page = (tmp_path / "accelerator.md").read_text()
     assert "| toy |" in page and "400,000 patches" in page
+
+
+def test_the_tables_tell_what_was_measured_in_another_way_than_asked_for(
+    accelerator, tmp_path, monkeypatch
+):
+    def train(*_, watchers, **__):
+        watchers[0].times.extend(range(9))
+        for _ in range(2):
+            logger.info("not enough memory: going on with micro-batches of %d, 2 in each step", 1)
+
+    monkeypatch.setattr(accelerator, "train", train)
+    monkeypatch.setattr(accelerator, "peer_ratio", lambda *_: [])
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    accelerator.main(["-o", str(tmp_path), "--toy", "--batch", "2", "--steps", "2"])
+    page = (tmp_path / "accelerator.md").read_text()
+    assert page.count("\n- toy: not enough memory: going on with micro-batches of 1, 2 in") == 1
 
 
 def test_an_interrupted_benchmark_goes_on_and_mixes_no_measurements(

@@ -5,6 +5,7 @@ import torch
 from c2lst.diffusion.features import candidate_views, denoiser_features, joined
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.unet import UNetShape, build_unet
+from scarce import hold_at_most
 
 
 @pytest.fixture
@@ -27,6 +28,15 @@ def test_features_belong_to_the_image_not_to_its_batch(unet, images):
     np.testing.assert_allclose(together[4], together[0], atol=1e-5)
     assert np.abs(together[1] - together[0]).max() > 1e-4
     assert not any(block._forward_hooks for block in unet.modules())
+
+
+def test_a_device_that_holds_few_images_gives_the_same_features(unet, images):
+    expected = joined(denoiser_features(unet, NoiseProcess(), images, timesteps=(50,)))
+    asked = hold_at_most(unet, 2)
+    found = joined(denoiser_features(unet, NoiseProcess(), images, timesteps=(50,)))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    # All four turns of a batch that fits; no more of one that does not.
+    assert asked == [5, 3, *[2] * 8, *[1] * 4]
 
 
 def test_turns_are_averaged(unet, images):

@@ -125,6 +125,21 @@ def test_an_image_depends_on_its_seed_alone_whatever_the_batch():
     torch.testing.assert_close(together, apart, atol=1e-6, rtol=0)
 
 
+def test_images_that_do_not_fit_in_memory_are_drawn_fewer_at_a_time():
+    process = NoiseProcess(prediction="v_prediction")
+    exact, request = gaussian_denoiser(process), [list(range(7)), (3, 4, 4), process]
+
+    def scarce(noisy, timestep, chosen):
+        # Not before some steps are done: the batch has to begin anew.
+        if len(noisy) > 2 and timestep < 500:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return exact(noisy, timestep, chosen)
+
+    expected = sample(exact, *request, SAMPLERS["fast"])
+    found = sample(scarce, *request, SAMPLERS["fast"])
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
 def test_images_of_two_processes_are_those_of_one():
     process = NoiseProcess(prediction="v_prediction")
     seeds = [mix_seed(5, index) for index in range(6)]

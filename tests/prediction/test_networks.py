@@ -12,6 +12,7 @@ from c2lst.prediction.networks import (
     recalibrate,
     to_unit,
 )
+from scarce import hold_at_most
 
 
 def patches(n: int, size: int = 32, seed: int = 0) -> np.ndarray:
@@ -76,6 +77,8 @@ def test_prediction_does_not_depend_on_orientation_or_batch():
     mirrored = np.ascontiguousarray(images[:, :, ::-1])
     np.testing.assert_allclose(predict_patches(network, mirrored), expected, atol=1e-4)
     np.testing.assert_allclose(predict_patches(network, images, batch_size=2), expected, atol=1e-4)
+    hold_at_most(network, 4)
+    np.testing.assert_allclose(predict_patches(network, images), expected, atol=1e-4)
 
 
 def test_recalibration_gives_the_statistics_of_the_images():

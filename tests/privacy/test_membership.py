@@ -56,6 +56,19 @@ def test_losses_do_not_depend_on_the_batch(monkeypatch):
     np.testing.assert_allclose(parts, whole, rtol=1e-5)
 
 
+def test_losses_are_the_same_where_memory_is_short():
+    known = denoiser(images(5))
+
+    def scarce(noisy, timesteps, rows):
+        if len(noisy) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return known(noisy, timesteps, rows)
+
+    whole = denoising_losses(PROCESS, images(10), known, draws=4)
+    parts = denoising_losses(PROCESS, images(10), scarce, draws=4)
+    np.testing.assert_allclose(parts, whole, rtol=1e-5)
+
+
 def test_no_noise_level_drowns_the_others():
     rng = np.random.default_rng(0)
     losses = rng.normal(size=(30, 4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from c2lst.superres.settings import Components
 from c2lst.superres.tiles import Tiles
 from c2lst.superres.training import train_network
 from c2lst.superres.windows import Field, WindowSource
+from scarce import hold_at_most
 
 FEW = {"samples": 2, "steps": 3}
 
@@ -129,6 +131,16 @@ def test_tiles_blend_to_what_they_are_cut_from(maps, settings, model, low):
 def test_batches_of_tiles_change_no_result(model, low):
     few, many = (model.predict(low, samples=1, steps=2, batch_size=size) for size in (2, 50))
     np.testing.assert_allclose(few.mean, many.mean, rtol=1e-3, atol=1e-4)
+
+
+def test_tiles_that_do_not_fit_in_memory_are_computed_fewer_at_a_time(model, low):
+    expected = model.predict(low, samples=1, steps=2, batch_size=50)
+    scarce = copy.deepcopy(model)
+    asked = hold_at_most(scarce.network, 3)
+    found = scarce.predict(low, samples=1, steps=2, batch_size=50)
+    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-3, atol=1e-4)
+    # The second step does not try again what was too much for the first.
+    assert sum(size > 3 for size in asked) == len({size for size in asked if size > 3}) > 0
 
 
 def test_predictions_have_units_tissue_and_the_counts_of_the_spots(model, low):

@@ -12,6 +12,7 @@ from torch import Tensor
 from c2lst.diffusion.draws import mix_seed, seeded_normal
 from c2lst.diffusion.noise import DenoisingLoss, NoiseProcess, to_unit_range
 from c2lst.diffusion.numerics import inference
+from c2lst.memory import FittingBatches
 from c2lst.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def denoiser_features(
     turns
         Quarter turns to average over, each with noise of its own.
     batch_size
-        Images at a time; more than the default leave the caches of a processor.
+        Images at a time, or fewer where they do not fit in memory; more than the default leave
+        the caches of a processor.
 
     Returns
     -------
@@ -63,25 +65,31 @@ def denoiser_features(
     if timesteps is None:
         # In a process of few levels two of them may be one.
         timesteps = list(dict.fromkeys(t * process.steps // OF_LEVELS for t in TIMESTEPS))
+
+    def read(chosen: slice) -> dict[tuple[int, str], np.ndarray]:
+        clean, found = to_unit_range(torch.from_numpy(np.asarray(images[chosen]))), {}
+        for timestep in timesteps:
+            total: dict[str, Tensor] = {}
+            for turn in turns:
+                # One noise pattern for all images: features differ by image, not by draw.
+                noise = seeded_normal([mix_seed(timestep, turn)], tuple(clean.shape[1:]))
+                times = torch.full((len(clean),), timestep)
+                turned = torch.rot90(clean, turn, dims=(2, 3))
+                noisy = loss.add_noise(turned, noise.expand_as(clean), times)
+                with inference(device):
+                    seen = _block_means(unet, noisy.to(device), timestep)
+                for part, means in seen.items():
+                    total[part] = total.get(part, torch.zeros(())) + means
+            for part, summed in total.items():
+                found[timestep, part] = (summed / len(turns)).numpy()
+        return found
+
     rows: dict[tuple[int, str], list[np.ndarray]] = {}
     with progress_bar(label, len(images)) as bar:
-        for start in range(0, len(images), batch_size):
-            clean = to_unit_range(torch.from_numpy(np.asarray(images[start : start + batch_size])))
-            for timestep in timesteps:
-                total: dict[str, Tensor] = {}
-                for turn in turns:
-                    # One noise pattern for all images: features differ by image, not by draw.
-                    noise = seeded_normal([mix_seed(timestep, turn)], tuple(clean.shape[1:]))
-                    times = torch.full((len(clean),), timestep)
-                    turned = torch.rot90(clean, turn, dims=(2, 3))
-                    noisy = loss.add_noise(turned, noise.expand_as(clean), times)
-                    with inference(device):
-                        found = _block_means(unet, noisy.to(device), timestep)
-                    for part, means in found.items():
-                        total[part] = total.get(part, torch.zeros(())) + means
-                for part, summed in total.items():
-                    rows.setdefault((timestep, part), []).append((summed / len(turns)).numpy())
-            bar.advance(len(clean))
+        for chosen, found in FittingBatches(batch_size).over(len(images), read):
+            for key, features in found.items():
+                rows.setdefault(key, []).append(features)
+            bar.advance(chosen.stop - chosen.start)
     return {key: np.concatenate(batches).astype(np.float32) for key, batches in rows.items()}
 
 

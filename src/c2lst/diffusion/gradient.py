@@ -13,17 +13,12 @@ from torch import Tensor, nn
 from c2lst.diffusion.ahead import ReadAhead, Request
 from c2lst.diffusion.batches import Batches, Source
 from c2lst.diffusion.draws import Draws, mix_seed
-from c2lst.diffusion.numerics import (
-    LossScale,
-    autocast,
-    free_memory,
-    is_of_the_compiler,
-    is_out_of_memory,
-)
+from c2lst.diffusion.numerics import LossScale, autocast, is_of_the_compiler
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.order import DataOrder
 from c2lst.diffusion.processes import Processes
 from c2lst.errors import InputError
+from c2lst.memory import free_memory, is_out_of_memory
 from c2lst.progress import logger
 
 LossFunction = Callable[[nn.Module, dict[str, Tensor], Draws], Tensor]

@@ -1,8 +1,7 @@
-"""How a device computes during a training: precision, determinism, compilation, memory."""
+"""How a device computes during a training: precision, determinism, compilation."""
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -14,16 +13,6 @@ from c2lst.errors import InputError
 
 LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
 BF16_OF_PROCESSORS = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
-OUT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",  # Linux and macOS
-    "not enough memory",  # Windows
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    # A convolution whose workspace does not fit says no more than that it found no way.
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_NOT_SUPPORTED",
-    "unable to find an engine",
-)
 
 
 @contextmanager
@@ -140,19 +129,3 @@ class LossScale:
 def is_of_the_compiler(error: Exception) -> bool:
     """Whether an error comes from ``torch.compile`` rather than from the model."""
     return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that a device, or the CPU, has no more memory."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
-
-
-def free_memory() -> None:
-    """Give back what PyTorch holds for later."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        torch.mps.empty_cache()

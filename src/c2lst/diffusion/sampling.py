@@ -14,6 +14,7 @@ from c2lst.diffusion.draws import mix_seed, seeded_normal
 from c2lst.diffusion.noise import NoiseProcess
 from c2lst.diffusion.numerics import inference
 from c2lst.errors import InputError
+from c2lst.memory import FittingBatches
 from c2lst.progress import progress_bar
 
 RHO = 7.0
@@ -140,19 +141,27 @@ def sample_batches(
     sampler
         Solver and steps.
     batch_size
-        Images at a time.
+        Images at a time, or fewer where they do not fit in memory.
 
     Yields
     ------
     chosen, images
         Which of the request, and they themselves: ``(B, 3, H, W)`` in [-1, 1], on the CPU.
+
+    Raises
+    ------
+    InputError
+        If not even one image fits in memory.
     """
+
+    def draw(chosen: slice) -> Tensor:
+        noisy = seeded_normal(seeds[chosen], shape).to(device)
+        return _solve(denoise, noisy, chosen, sampler.scheduler(process))
+
     with progress_bar(label, len(seeds)) as bar:
-        for start in range(0, len(seeds), batch_size):
-            chosen = slice(start, min(start + batch_size, len(seeds)))
-            noisy = seeded_normal(seeds[chosen], shape).to(device)
-            yield chosen, _solve(denoise, noisy, chosen, sampler.scheduler(process))
-            bar.advance(chosen.stop - chosen.start)
+        for chosen, images in FittingBatches(batch_size).over(len(seeds), draw):
+            yield chosen, images
+            bar.advance(len(images))
 
 
 def sample(

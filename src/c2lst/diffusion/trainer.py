@@ -23,13 +23,14 @@ from c2lst.diffusion.averages import Averages
 from c2lst.diffusion.batches import Source
 from c2lst.diffusion.checkpoint import Checkpoint, TrainHistory, check_space, tidy
 from c2lst.diffusion.gradient import BatchGradient, LossFunction
-from c2lst.diffusion.numerics import free_memory, numerics, own_randomness
+from c2lst.diffusion.numerics import numerics, own_randomness
 from c2lst.diffusion.options import TrainSettings
 from c2lst.diffusion.processes import Processes
 from c2lst.diffusion.stopping import EarlyStopping
 from c2lst.diffusion.summary import Summary
 from c2lst.diffusion.watch import Log, Pace, StepReport, Watcher, check_tracker
 from c2lst.errors import InputError
+from c2lst.memory import free_memory
 from c2lst.progress import Bar, logger, progress_bar
 
 __all__ = ["EarlyStopping", "LossFunction", "Source", "TrainHistory", "TrainSettings", "train"]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from c2lst.errors import InputError
+from c2lst.memory import FittingBatches
 from c2lst.prediction.densenet import DenseNet
 
 ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
@@ -180,6 +181,8 @@ def predict_patches(
     ----------
     images
         uint8 (n, S, S, 3).
+    batch_size
+        Images at a time, or fewer where they do not fit in memory.
     average_turns
         Whether to average over the eight turns and mirrors of a patch.
 
@@ -190,14 +193,15 @@ def predict_patches(
     """
     network.eval()
     device = next(network.parameters()).device
-    rows = []
-    for start in range(0, len(images), batch_size):
-        upright = to_unit(torch.from_numpy(np.asarray(images[start : start + batch_size])))
-        upright = upright.to(device)
+
+    def predicted(chosen: slice) -> np.ndarray:
+        upright = to_unit(torch.from_numpy(np.asarray(images[chosen]))).to(device)
         sides, turns = ((upright, upright.flip(3)), 4) if average_turns else ((upright,), 1)
         total: Any = 0
         for view in sides:
             for turn in range(turns):
                 total = total + network(torch.rot90(view, turn, dims=(2, 3)))
-        rows.append((total / (len(sides) * turns)).float().cpu().numpy())
-    return np.concatenate(rows)
+        return np.asarray((total / (len(sides) * turns)).float().cpu())
+
+    batches = FittingBatches(batch_size).over(len(images), predicted)
+    return np.concatenate([rows for _, rows in batches])

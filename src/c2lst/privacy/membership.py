@@ -106,6 +106,7 @@ def denoising_losses(
     from c2lst.devices import best_device
     from c2lst.diffusion.draws import mix_seed, seeded_normal
     from c2lst.diffusion.noise import DenoisingLoss, dihedral, to_unit_range
+    from c2lst.memory import FittingBatches
     from c2lst.progress import progress_bar
 
     draws = draws or DRAWS
@@ -114,20 +115,25 @@ def denoising_losses(
         [mix_seed(seed, draw) for draw in range(draws)], (3, *images.shape[1:3])
     ).to(device)
     levels = (process.steps * (np.arange(draws) + 0.5) / draws).astype(int)
-    losses = np.zeros((len(images), draws))
+
+    def losses(chosen: slice) -> np.ndarray:
+        rows, found = np.arange(chosen.start, chosen.stop), []
+        clean = to_unit_range(torch.from_numpy(np.asarray(images[chosen]))).to(device)
+        for draw, level in enumerate(levels.tolist()):
+            turned = dihedral(clean, torch.full((len(rows),), draw % 8))
+            same = noise[draw].expand_as(turned)
+            timesteps = torch.full((len(rows),), level, device=device)
+            noisy = objective.add_noise(turned, same, timesteps)
+            output = predict(noisy, timesteps, rows)
+            found.append(objective(output, turned, same, timesteps).cpu().numpy())
+        return np.column_stack(found).astype(np.float64)
+
     with torch.no_grad(), progress_bar(label, len(images)) as bar:
-        for start in range(0, len(images), BATCH):
-            rows = np.arange(start, min(start + BATCH, len(images)))
-            clean = to_unit_range(torch.from_numpy(np.asarray(images[rows]))).to(device)
-            for draw, level in enumerate(levels.tolist()):
-                turned = dihedral(clean, torch.full((len(rows),), draw % 8))
-                same = noise[draw].expand_as(turned)
-                timesteps = torch.full((len(rows),), level, device=device)
-                noisy = objective.add_noise(turned, same, timesteps)
-                output = predict(noisy, timesteps, rows)
-                losses[rows, draw] = objective(output, turned, same, timesteps).cpu().numpy()
-            bar.advance(len(rows))
-    return losses
+        parts = []
+        for _, part in FittingBatches(BATCH).over(len(images), losses):
+            parts.append(part)
+            bar.advance(len(part))
+    return np.concatenate(parts)
 
 
 def loss_attacks(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from c2lst.diffusion.noise import to_unit_range
+from c2lst.memory import FittingBatches
 from c2lst.superres.crops import cell_view
 from c2lst.superres.network import Condition
 from c2lst.superres.scaling import ExpressionScale
@@ -34,7 +35,7 @@ class Tiles:
     settings
         Of the network.
     batch_size
-        Tiles at a time.
+        Tiles at a time, or fewer where they do not fit in memory.
     device
         Where tiles are computed.
 
@@ -55,7 +56,7 @@ class Tiles:
         device: torch.device | str = "cpu",
     ) -> None:
         self.area, self.scale, self.settings = area, scale, settings
-        self.batch_size, self.device = batch_size, device
+        self.batches, self.device = FittingBatches(batch_size), device
         stride = max(1, settings.lr_size - OVERLAP)
         s, side = settings.scale, settings.hr_size
         self.places = [
@@ -65,7 +66,8 @@ class Tiles:
         ]
         spots = torch.from_numpy(np.ascontiguousarray(area.spots))[None]
         self.base = scale.base(spots, settings.scale, area.shape)
-        self._cells = torch.cat([self._cells_of(batch) for batch in self._batches()])
+        cells = self.batches.over(len(self.places), self._cells_of)
+        self._cells = torch.cat([part for _, part in cells])
         ramp = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5) / (side / 2)
         weight = np.maximum(np.outer(ramp, ramp), _LEAST_WEIGHT)
         self._weight = torch.from_numpy(weight.astype(np.float32))
@@ -92,14 +94,19 @@ class Tiles:
         tuple of Tensor
             Each ``(G, H, W)``; zero where there is no tile.
         """
+
+        def computed(chosen: slice) -> list[Tensor]:
+            places = map(self._where, self.places[chosen])
+            tiles = torch.stack([values[:, *where] for where in places])
+            found = compute(tiles.to(self.device), self._condition(chosen))
+            return [part.float().cpu() for part in found]
+
         sums: list[Tensor] = []
-        for number, batch in enumerate(self._batches()):
-            tiles = torch.stack([values[:, *self._where(place)] for place in batch])
-            found = compute(tiles.to(self.device), self._condition(number, batch))
+        for chosen, found in self.batches.over(len(self.places), computed):
             if not sums:
                 sums = [torch.zeros(part.shape[1], *self.area.shape) for part in found]
             for total, part in zip(sums, found, strict=True):
-                for place, tile in zip(batch, part.float().cpu(), strict=True):
+                for place, tile in zip(self.places[chosen], part, strict=True):
                     total[:, *self._where(place)] += self._weight * tile
         if not sums:
             return (torch.zeros_like(values),)
@@ -110,21 +117,15 @@ class Tiles:
         top, left = (first * self.settings.scale for first in place)
         return slice(top, top + side), slice(left, left + side)
 
-    def _batches(self) -> Iterator[list[tuple[int, int]]]:
-        for start in range(0, len(self.places), self.batch_size):
-            yield self.places[start : start + self.batch_size]
-
-    def _images(self, batch: list[tuple[int, int]]) -> Tensor:
-        stacked = np.stack([self.area.window(*place)["image"] for place in batch])
+    def _images(self, chosen: slice) -> Tensor:
+        stacked = np.stack([self.area.window(*place)["image"] for place in self.places[chosen]])
         return to_unit_range(torch.from_numpy(stacked))
 
-    def _cells_of(self, batch: list[tuple[int, int]]) -> Tensor:
-        return cell_view(self._images(batch), self.settings.crop_px)
+    def _cells_of(self, chosen: slice) -> Tensor:
+        return cell_view(self._images(chosen), self.settings.crop_px)
 
-    def _condition(self, number: int, batch: list[tuple[int, int]]) -> Condition:
-        spots = np.stack([self.area.window(*place)["spots"] for place in batch])
+    def _condition(self, chosen: slice) -> Condition:
+        spots = np.stack([self.area.window(*place)["spots"] for place in self.places[chosen]])
         scaled = self.scale.encode_spots(torch.from_numpy(spots))
-        first = number * self.batch_size
-        cells = self._cells[first : first + len(batch)]
-        parts = (scaled, self._images(batch), cells)
+        parts = (scaled, self._images(chosen), self._cells[chosen])
         return Condition(*(part.to(self.device) for part in parts))

@@ -53,17 +53,24 @@ def in_batches(images: np.ndarray, encode: Callable[[Tensor], Tensor], label: st
     Raises
     ------
     InputError
-        If the images are no uint8 patches, or there is none.
+        If the images are no uint8 patches, there is none, or not one fits in memory.
     """
     import torch
 
+    from c2lst.memory import FittingBatches
+
     check_patches(images)
+
+    def encoded(chosen: slice) -> np.ndarray:
+        pixels = torch.from_numpy(np.asarray(images[chosen]))
+        features: np.ndarray = encode(pixels.permute(0, 3, 1, 2).float()).cpu().float().numpy()
+        return features
+
     rows = []
     with torch.no_grad(), progress_bar(label, len(images)) as bar:
-        for start in range(0, len(images), BATCH):
-            pixels = torch.from_numpy(np.asarray(images[start : start + BATCH]))
-            rows.append(encode(pixels.permute(0, 3, 1, 2).float()).cpu().float().numpy())
-            bar.advance(len(pixels))
+        for _, features in FittingBatches(BATCH).over(len(images), encoded):
+            rows.append(features)
+            bar.advance(len(features))
     return np.concatenate(rows).astype(np.float32)
 
 
