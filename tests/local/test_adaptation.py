@@ -289,3 +289,17 @@ def test_spots_that_are_alike_do_not_start_the_projection_at_infinity():
     assert not rows[1:].any()
     _start_at_components(projection, np.zeros((7, 12), np.float32), settings)
     assert not projection.weight.any()
+
+
+def test_the_projection_starts_at_directions_of_one_variance_that_do_not_vary_together():
+    from c2lst.local.adaptation import _start_at_components
+
+    rng = np.random.default_rng(0)
+    expression = (rng.normal(size=(40, 12)) * np.logspace(0, 2, 12)).astype(np.float32)
+    projection = torch.nn.Linear(12, 8)
+    _start_at_components(
+        projection, expression, AdapterSettings(training(1), width=8, components=5)
+    )
+    seen = projection(torch.from_numpy(expression)).detach().numpy()
+    np.testing.assert_allclose(np.cov(seen[:, :5].T), np.eye(5), atol=1e-3)
+    assert not seen[:, 5:].any()
