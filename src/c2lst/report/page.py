@@ -69,7 +69,17 @@ def fill(template: str, content: Mapping[str, Any]) -> str:
 
 def content(artefacts: RunArtefacts) -> dict[str, Any]:
     """Gather everything that the template shows."""
-    from c2lst.report import clusters, explorer, gene_maps, pictures, privacy, tables, verdict
+    from c2lst.report import (
+        clusters,
+        explorer,
+        gene_maps,
+        limits,
+        origin,
+        pictures,
+        privacy,
+        tables,
+        verdict,
+    )
     from c2lst.report.choices import GeneChoice, choose_genes
     from c2lst.report.wording import EXPRESSION_UNIT
 
@@ -89,7 +99,7 @@ def content(artefacts: RunArtefacts) -> dict[str, Any]:
         "left_out": artefacts.left_out,
         "central": verdict.central_sentence(artefacts),
         "cards": tables.cards(artefacts),
-        "warnings": tables.warnings(artefacts),
+        "warnings": limits.warnings(artefacts),
         "notes": [str(note) for note in artefacts.manifest.get("notes") or ()],
         "slide": pictures.slide_panel(artefacts),
         "patches": pictures.patch_panel(artefacts),
@@ -102,9 +112,9 @@ def content(artefacts: RunArtefacts) -> dict[str, Any]:
         "other_columns": artefacts.other_columns,
         "privacy": privacy.privacy_panel(artefacts),
         "privacy_axis": privacy.AXIS,
-        "stages": tables.stage_rows(artefacts),
-        "provenance": tables.provenance(artefacts),
-        "files": tables.file_rows(artefacts),
-        "limits": tables.limits(artefacts),
+        "stages": origin.stage_rows(artefacts),
+        "provenance": origin.provenance(artefacts),
+        "files": origin.file_rows(artefacts),
+        "limits": limits.limits(artefacts),
         "run": artefacts.folder,
     }

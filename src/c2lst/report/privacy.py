@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from c2lst.report import figures
 from c2lst.report.artefacts import SPLIT, RunArtefacts
+from c2lst.report.marks import Axis, Mark
 from c2lst.report.pictures import Picture
-from c2lst.report.tables import Axis, Mark
 
 if TYPE_CHECKING:
     from c2lst.privacy.audit import PrivacyAudit
