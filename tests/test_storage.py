@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import filelock
 import numpy as np
@@ -46,6 +47,30 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert (path / "a.txt").read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_result_has_its_name_only_once_its_content_is_on_the_disk(tmp_path, monkeypatch):
+    flushed, sync, replace = set(), os.fsync, os.replace
+
+    def noted(handle):
+        flushed.add(os.fstat(handle).st_ino)
+        sync(handle)
+
+    def named(source, target):
+        files = [source, *Path(source).rglob("*")]
+        assert {Path(path).stat().st_ino for path in files} <= flushed
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "replace", named)
+    monkeypatch.setattr(os, "rename", named)
+    with whole_directory(tmp_path / "folder") as partial:
+        (partial / "deep").mkdir()
+        (partial / "deep" / "a.txt").write_text("new")
+        (partial / "deep" / "a.txt").chmod(0o400)
+    with whole_file(tmp_path / "file") as partial:
+        partial.write_text("new")
+    assert (tmp_path / "folder").stat().st_ino in flushed and tmp_path.stat().st_ino in flushed
 
 
 MADE = ("result.json", "weights", "README.md")

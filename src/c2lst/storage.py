@@ -68,8 +68,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         partial = Path(name)
         try:
             yield partial
-            with partial.open("r+b") as written:  # Windows flushes only what is open for writing
-                os.fsync(written.fileno())
+            _flush(partial)
             # mkstemp makes private files; a result is as readable as any other file.
             partial.chmod(0o666 & ~_umask())
             partial.replace(path)
@@ -81,7 +80,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 def whole_directory(path: str | Path, made: Sequence[str] = ()) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; it takes that name only if the block succeeds.
 
-    A folder that already has the name is replaced, and is gone only once the new one is complete.
+    It has the name only once its content is on the disk: a kill, or a power cut, leaves what was
+    there before. A folder that already has the name is gone only once the new one is complete.
 
     Parameters
     ----------
@@ -106,11 +106,12 @@ def whole_directory(path: str | Path, made: Sequence[str] = ()) -> Iterator[Path
         partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield partial
-            _share(partial)
+            _settle(partial)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
         _take_name(partial, path)
+        _flush(path.parent)
 
 
 def _take_name(partial: Path, path: Path) -> None:
@@ -243,14 +244,37 @@ def _make_folder_of(path: Path) -> None:
         ) from error
 
 
-def _share(folder: Path) -> None:
-    """Make a folder as readable as others are: mkdtemp and safetensors write private ones."""
+def _settle(folder: Path) -> None:
+    """Bring a folder to the disk, as readable as others: mkdtemp and safetensors write private."""
     allowed = ~_umask()
     folder.chmod(0o777 & allowed)
     for path in folder.rglob("*"):
         mode = path.lstat().st_mode
-        if stat.S_ISREG(mode) and mode | (0o666 & allowed) != mode:
-            path.chmod(stat.S_IMODE(mode) | (0o666 & allowed))
+        if stat.S_ISREG(mode):
+            if mode | (0o666 & allowed) != mode:
+                path.chmod(stat.S_IMODE(mode) | (0o666 & allowed))
+            _flush(path)
+        elif stat.S_ISDIR(mode):
+            _flush(path)
+    _flush(folder)
+
+
+def _flush(path: Path) -> None:
+    """Bring a file, or the names in a folder, from the system's memory to the disk."""
+    if path.is_dir():
+        # Windows opens no folders, and some network file systems flush none.
+        with contextlib.suppress(OSError):
+            _sync(path, os.O_RDONLY)
+    else:
+        _sync(path, os.O_RDWR)  # Windows flushes only what is open for writing
+
+
+def _sync(path: Path, how: int) -> None:
+    handle = os.open(path, how)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -102,15 +101,13 @@ class Checkpoint:
     def save(self, directory: Path) -> Path:
         """Write ``checkpoint-STEP`` under ``directory``, then delete all but the newest two.
 
-        It has its name only once its content is on the disk: a kill, or a power cut, leaves the
-        one before it.
+        A kill, or a power cut, leaves the one before it.
         """
         from safetensors.torch import save_file
 
         path = directory / f"checkpoint-{self.step}"
         with whole_directory(path) as partial:
             save_file({k: v.contiguous() for k, v in self.tensors().items()}, partial / TENSORS)
-            _flush(partial / TENSORS)
             state = {
                 "format": FORMAT,
                 "settings": self.settings,
@@ -120,8 +117,6 @@ class Checkpoint:
                 "sha256": hash_file(partial / TENSORS),
             }
             write_json(partial / STATE, state)
-            _flush(partial)
-        _flush(directory)
         for older in list(_checkpoints(directory))[KEEP:]:
             shutil.rmtree(older)
         return path
@@ -289,15 +284,3 @@ def _read_state(path: Path) -> dict[str, Any]:
         )
     keys = ("settings", "history", "updates", "numbers", "sha256")
     return read_json(path / STATE, required=keys)
-
-
-def _flush(path: Path) -> None:
-    """Bring a file, or the names in a folder, from the system's memory to the disk."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders, and journals their names itself.
-    # Windows flushes only what is open for writing, which a folder cannot be.
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
