@@ -14,13 +14,12 @@ from __future__ import annotations
 import argparse
 import copy
 import platform
-import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
+from training import Clock
 
 from c2lst.central import CentralModel
 from c2lst.data.preprocessing import Preprocessing
@@ -29,7 +28,6 @@ from c2lst.data.split import SpotSplit
 from c2lst.diffusion.film import GeneModulatedUNet
 from c2lst.diffusion.stopping import EarlyStopping
 from c2lst.diffusion.trainer import TrainSettings, train
-from c2lst.diffusion.watch import StepReport
 from c2lst.local.pairs import (
     ConditionalObjective,
     HeldOutObjective,
@@ -136,22 +134,6 @@ def _train(
         ),
     )
     return float(np.median(np.diff(clock.times))), history.held_out
-
-
-class Clock:
-    """Watches a training by looking at the time after each step, and at nothing else."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def due(self, step: int, steps: int) -> bool:
-        """Take the time; nothing is due."""
-        self.times.append(time.process_time())
-        return False
-
-    def watch(self, model: nn.Module, report: StepReport) -> Mapping[str, float | np.ndarray]:
-        """Never called."""
-        return {}
 
 
 if __name__ == "__main__":
