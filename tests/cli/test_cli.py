@@ -15,8 +15,9 @@ from toy import TOML
 runner = CliRunner()
 VERBS = [
     *("run", "fetch", "simulate", "ingest", "split", "collect", "pretrain", "sample"),
-    *("plan", "sweep", "drop-genes", "evaluate-generator", "export", "study"),
+    *("plan", "sweep", "drop-genes", "evaluate-generator", "export", "study", "benchmark"),
     *("publish", "adapt", "synthesize", "train", "predict", "evaluate", "report", "doctor"),
+    *("explore", "superres"),
 ]
 
 
