@@ -192,15 +192,18 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
     assert "same command continues" in capsys.readouterr().err
 
 
-def test_what_contradicts_or_would_do_nothing_is_refused(small_legacy, tmp_path):
+def test_what_contradicts_or_would_do_nothing_is_refused(small_legacy, tmp_path, monkeypatch):
     there = ("--section", tmp_path, "--central", tmp_path, "-o", tmp_path / "p.h5ad")
     adapt = ("adapt", tmp_path, "--central", tmp_path, "--split", tmp_path / "s.json")
     whole = ("--scheme", "all", "--fraction", 0.1)
+    monkeypatch.setattr("c2lst.benchmark.read_task", lambda folder: folder)
+    transfer = ("benchmark", "--hest-bench", tmp_path, "-o", tmp_path / "b")
     for arguments, named in (
         (("split", tmp_path, "-o", tmp_path / "s.json", *whole), "--fraction"),
         (("run", small_legacy, "-o", tmp_path / "run", *whole), "--fraction"),
         (("predict", tmp_path, *there, "--pitch", "50um", "--split", tmp_path), "--split"),
         ((*adapt, "-o", tmp_path / "a", "--dp", 1, "--early-stop"), "--early-stop"),
+        ((*transfer, "--network", "none", "--steps", 9), "--steps"),
     ):
         with pytest.raises(InputError, match=named):
             call(*arguments)

@@ -47,7 +47,7 @@ def benchmark(
         str,
         typer.Option(help="Network trained on real pairs; frozen: a head on --encoder; or none."),
     ] = "resnet-tiny",
-    steps: Annotated[int, typer.Option(help="Its optimiser steps.")] = 600,
+    steps: Annotated[int | None, typer.Option(help="Its optimiser steps; 600 by default.")] = None,
     seed: Annotated[int, typer.Option(help="One seed for everything.")] = 0,
     allow_duplicates: Annotated[
         bool, typer.Option("--allow-duplicates", help="Let one slide be on both sides of a fold.")
@@ -71,7 +71,7 @@ def benchmark(
     else:
         found = [section for folder in sections or [] for section in _sections_of(folder)]
         task = leave_one_out(found, by, _patients(patient or []))
-    settings = BenchmarkSettings(genes, encoder, normalise, network, steps, seed)
+    settings = BenchmarkSettings(genes, encoder, normalise, network, _steps(steps, network), seed)
     table = run_benchmark(
         task,
         output,
@@ -82,6 +82,15 @@ def benchmark(
     )
     _show(table, task)
     tell(f"benchmark → {output}")
+
+
+def _steps(given: int | None, network: str) -> int:
+    from c2lst.benchmark import BenchmarkSettings
+    from c2lst.prediction.options import NETWORKLESS
+
+    if given is not None and network == NETWORKLESS:
+        raise InputError("--steps", "is of the network, and none is trained", found=given)
+    return BenchmarkSettings.steps if given is None else given
 
 
 def _sections_of(folder: Path) -> list[Section]:
