@@ -57,6 +57,11 @@ def test_one_image_that_does_not_fit_is_the_users_to_mend():
         list(FittingBatches(4).over(4, lambda chosen: short(chosen, 0)))
 
 
+def test_batches_of_nothing_are_refused():
+    with pytest.raises(InputError, match="batch size: is of nothing, found 0"):
+        FittingBatches(0)
+
+
 def test_other_errors_are_left_alone():
     def work(_):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

@@ -54,9 +54,16 @@ class FittingBatches:
     ----------
     size
         The same as it stands now.
+
+    Raises
+    ------
+    InputError
+        If the batches are to be of nothing.
     """
 
     def __init__(self, size: int) -> None:
+        if size < 1:
+            raise InputError("batch size", "is of nothing", found=size, expected="1 or more")
         self.size = size
 
     def over(self, count: int, work: Callable[[slice], Found]) -> Iterator[tuple[slice, Found]]:

@@ -129,7 +129,7 @@ def denoising_losses(
         return np.column_stack(found).astype(np.float64)
 
     with torch.no_grad(), progress_bar(label, len(images)) as bar:
-        parts = []
+        parts = [np.empty((0, draws))]
         for _, part in FittingBatches(BATCH).over(len(images), losses):
             parts.append(part)
             bar.advance(len(part))
