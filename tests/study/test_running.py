@@ -12,11 +12,9 @@ from c2lst.errors import InputError
 from c2lst.storage import one_writer
 from c2lst.study import StudySettings, run_study, running, workers
 from c2lst.study.grid import Cell, SplitKey
-from c2lst.study.record import read_record
 from c2lst.study.results import KEYS, read_table
 from c2lst.study.workers import Failure, work_off
 from c2lst.workflow import stages
-from miniatures.legacy import write_legacy_section
 from toy import toy_settings
 from toy_study import Noting, die
 
@@ -170,24 +168,6 @@ def test_one_section_given_twice_is_refused(small_legacy, tmp_path, grid):
     twice = [small_legacy, small_legacy / "S1"]
     with pytest.raises(InputError, match="given twice"):
         run_study(twice, tmp_path / "study", toy_settings(tmp_path), grid)
-
-
-def test_a_section_that_was_moved_is_known_again_and_another_of_its_name_is_not(
-    small_legacy, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(running, "do", lambda study, task: None)
-    grid, settings = StudySettings(networks=(), seeds=1), toy_settings(tmp_path)
-    study, here, there = tmp_path / "study", tmp_path / "here", tmp_path / "there"
-    shutil.copytree(small_legacy, here)
-    run_study([here], study, settings, grid)
-    here.rename(there)
-    run_study([there / "S1"], study, settings, grid)
-    record = read_record(study)
-    assert record["sections"] == {str(there / "S1"): "S1"}
-    assert record["request"]["sections"] == [str(there / "S1")]
-    write_legacy_section(tmp_path / "other", seed=1)
-    with pytest.raises(InputError, match="not the section 'S1' of the study: other counts"):
-        run_study([tmp_path / "other"], study, settings, grid)
 
 
 def test_a_central_model_that_is_given_is_not_trained_or_copied(

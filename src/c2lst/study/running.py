@@ -159,9 +159,9 @@ def _encoder(grid: StudySettings, settings: RunSettings) -> str:
 
 def _note_request(study: Study, record: dict[str, Any], paths: Sequence[Path]) -> None:
     """Write down what is asked for in all, and which cells that makes with these settings."""
-    before, known = record["request"].get("sections", []), record["sections"]
+    before = record["request"].get("sections", [])
     record["request"] = {
-        "sections": [p for p in dict.fromkeys([*before, *map(str, paths)]) if p in known],
+        "sections": list(dict.fromkeys([*before, *map(str, paths)])),
         "central": None if study.central is None else study.central.name,
         "central_hash": study.central_hash,
         "grid": dataclasses.asdict(study.grid),

@@ -29,11 +29,8 @@ def read_sections(study: Study, paths: Sequence[Path], record: dict[str, Any]) -
         for path in paths:
             name = record["sections"].get(str(path))
             if name is None or not study.section_folder(name).is_dir():
-                others = [record["sections"].get(str(p)) for p in paths if p != path]
-                name = _read(study, path, others, asked)
-                # One that was known by another path, and is not given there, was moved.
-                known = {p: n for p, n in record["sections"].items() if n != name}
-                record["sections"] = {**known, str(path): name}
+                name = _read(study, path, record, asked)
+                record["sections"][str(path)] = name
                 record.setdefault("patches", {})[name] = asked
                 write_record(study.root, record)
             _check_patches(study, name, record, asked)
@@ -41,11 +38,12 @@ def read_sections(study: Study, paths: Sequence[Path], record: dict[str, Any]) -
     return [record["sections"][str(path)] for path in paths]
 
 
-def _read(study: Study, path: Path, others: Sequence[str | None], patches: dict[str, Any]) -> str:
+def _read(study: Study, path: Path, record: dict[str, Any], patches: dict[str, Any]) -> str:
     from c2lst.data.readers import read
     from c2lst.data.section import Section
 
     section = read(path, **patches)
+    others = (name for other, name in record["sections"].items() if other != str(path))
     if section.name in others:
         raise InputError(
             path,
