@@ -335,7 +335,7 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
     yield ""
     for row in found["rows"]:
-        for said in row["fallbacks"]:
+        for said in row.get("fallbacks", ()):
             yield f"- {row['preset']}{', compiled' if row['compiled'] else ''}: {said}"
     yield ""
     yield "What that adds up to, by arithmetic:"

@@ -266,7 +266,8 @@ def _flush(path: Path) -> None:
         with contextlib.suppress(OSError):
             _sync(path, os.O_RDONLY)
     else:
-        _sync(path, os.O_RDWR)  # Windows flushes only what is open for writing
+        # Windows flushes only what is open for writing.
+        _sync(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
 
 
 def _sync(path: Path, how: int) -> None:
